@@ -1,0 +1,1 @@
+//! The read models of Guildhall, their queries, and the read store with its engines.

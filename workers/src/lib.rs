@@ -1,0 +1,1 @@
+//! What runs by itself: projectors, dead letters, process managers, timers.
