@@ -1,1 +1,12 @@
-//! The deciders, the process managers and the executor: the only write path of Guildhall.
+//! The write side of Guildhall: pure deciders, one file per aggregate, and the executor, the only write path.
+//!
+//! A decider reads no clock, draws no random number and does no I/O: what it needs arrives in its [`Context`].
+//! Process managers are aggregates too, whose commands are other aggregates' events.
+
+pub mod aggregate;
+pub mod executor;
+pub mod policy;
+
+pub use aggregate::{Actor, Aggregate, Context, Rejection, RejectionKind};
+pub use executor::{CommandError, Conflict, Executor, Loaded, Outage, Outcome, Request};
+pub use policy::Policy;

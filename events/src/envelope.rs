@@ -185,8 +185,7 @@ impl CloudEvent<'_> {
     /// # Errors
     /// [`DecodeError::UnknownType`] and [`DecodeError::Data`].
     pub fn decode(&self, position: Position) -> Result<RecordedEvent, DecodeError> {
-        let payload =
-            upcast::decode(self.subject.category, &self.event_type, self.schemaversion, self.data)?;
+        let payload = upcast::decode(self.subject.category, &self.event_type, self.schemaversion, self.data)?;
         Ok(RecordedEvent {
             position,
             stream: self.subject,
@@ -247,7 +246,8 @@ impl CommitBuilder {
     /// An empty commit that would start at `first_version` of `stream`.
     pub fn new(stream: StreamId, first_version: Version) -> Self {
         let id = CommitId::fresh();
-        let commit = NewCommit { id, stream, first_version, count: 0, commands: Vec::new(), body: vec![b'['] };
+        let commit =
+            NewCommit { id, stream, first_version, count: 0, commands: Vec::new(), body: vec![b'['] };
         Self { commit }
     }
 
@@ -266,7 +266,8 @@ impl CommitBuilder {
 
     fn push_event<E: DomainEvent>(&mut self, stamp: &CommandStamp, ordinal: u32, event: &E) {
         let streamversion = self.next_version();
-        let data = serde_json::value::to_raw_value(event).expect("events serialise: string keys, no failing field");
+        let data =
+            serde_json::value::to_raw_value(event).expect("events serialise: string keys, no failing field");
         let service = self.commit.stream.category.service();
         let (name, schemaversion) = (event.name(), event.schema_version());
         let cloud_event = CloudEvent {

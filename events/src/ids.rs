@@ -135,7 +135,10 @@ impl CommandId {
 
     /// The command id of step `number` of the process manager instance `instance`, the same at every repetition.
     pub fn from_step(category: &str, instance: Uuid, number: u32) -> Self {
-        Self::from_cause(&[b"step", category.as_bytes(), instance.as_bytes(), &number.to_be_bytes()], instance)
+        Self::from_cause(
+            &[b"step", category.as_bytes(), instance.as_bytes(), &number.to_be_bytes()],
+            instance,
+        )
     }
 
     /// The command id of a reaction of `category` to `event`.
@@ -187,7 +190,9 @@ mod tests {
         let id = JobId::fresh();
         assert_eq!(id.to_string().parse(), Ok(id));
         let upper = id.to_string().replace("job_", "").to_uppercase();
-        assert!(format!("job_{upper}").parse::<JobId>().is_err() || upper.bytes().all(|b| b.is_ascii_digit()));
+        assert!(
+            format!("job_{upper}").parse::<JobId>().is_err() || upper.bytes().all(|b| b.is_ascii_digit())
+        );
         assert!(id.to_string().replace("job_", "bid_").parse::<JobId>().is_err());
         assert!("job_".parse::<JobId>().is_err());
     }

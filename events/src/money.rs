@@ -190,7 +190,8 @@ impl Serialize for Money {
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(d)?;
-        let minor: i64 = wire.amount.parse().map_err(|_| serde::de::Error::custom(MoneyError::InvalidAmount))?;
+        let minor: i64 =
+            wire.amount.parse().map_err(|_| serde::de::Error::custom(MoneyError::InvalidAmount))?;
         if minor.to_string() != wire.amount {
             return Err(serde::de::Error::custom(MoneyError::InvalidAmount));
         }

@@ -209,7 +209,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// # Errors
     /// [`LogError::Damaged`] at the first commit that is not what was written; those before it can be had with a
     /// smaller limit. [`LogError::File`].
-    fn read(&self, partition: Partition, after: Offset, limit: ReadLimit) -> Result<Vec<StoredCommit>, LogError>;
+    fn read(
+        &self,
+        partition: Partition,
+        after: Offset,
+        limit: ReadLimit,
+    ) -> Result<Vec<StoredCommit>, LogError>;
 
     /// The partitions this copy holds, in order.
     fn partitions(&self) -> Vec<Partition>;

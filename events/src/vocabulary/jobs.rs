@@ -241,7 +241,9 @@ impl JobEvent {
             | Self::JobReopened(JobReopened { expires_at, .. }) => {
                 vec![TimerChange::Start { timer, due_at: *expires_at }]
             }
-            Self::BidAccepted(_) | Self::JobClosed(_) | Self::JobExpired(_) => vec![TimerChange::Stop { timer }],
+            Self::BidAccepted(_) | Self::JobClosed(_) | Self::JobExpired(_) => {
+                vec![TimerChange::Stop { timer }]
+            }
             Self::JobCreated(_)
             | Self::JobEdited(_)
             | Self::JobStarted(_)

@@ -19,7 +19,9 @@ pub mod identity;
 pub mod jobs;
 
 /// The events of one category of streams.
-pub trait DomainEvent: Clone + std::fmt::Debug + PartialEq + Serialize + Into<Event> + Send + Sync + 'static {
+pub trait DomainEvent:
+    Clone + std::fmt::Debug + PartialEq + Serialize + Into<Event> + Send + Sync + 'static
+{
     /// The streams these events live in.
     const CATEGORY: Category;
     /// Name and current schema version of each, in the order of declaration.
