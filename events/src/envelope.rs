@@ -264,6 +264,29 @@ impl CommitBuilder {
         }
     }
 
+    /// Adds the events of one command unless the body would then exceed `bytes_max`: then the commit is left as it
+    /// was, and the size it would have had is the error.
+    ///
+    /// # Errors
+    /// The size in bytes that the body would have had.
+    pub fn push_within<E: DomainEvent>(
+        &mut self,
+        stamp: &CommandStamp,
+        events: &[E],
+        bytes_max: usize,
+    ) -> Result<(), usize> {
+        let (bytes, count, commands) = (self.commit.body.len(), self.commit.count, self.commit.commands.len());
+        self.push(stamp, events);
+        let size = self.size_bytes();
+        if size > bytes_max {
+            self.commit.body.truncate(bytes);
+            self.commit.count = count;
+            self.commit.commands.truncate(commands);
+            return Err(size);
+        }
+        Ok(())
+    }
+
     fn push_event<E: DomainEvent>(&mut self, stamp: &CommandStamp, ordinal: u32, event: &E) {
         let streamversion = self.next_version();
         let data =

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod log;
 pub mod money;
 pub mod personal;
+pub mod snapshots;
 pub mod stream;
 pub mod time;
 pub mod upcast;
