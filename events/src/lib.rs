@@ -24,5 +24,5 @@ pub use ids::Id;
 pub use money::{Currency, Money, MoneyError};
 pub use personal::Personal;
 pub use stream::{Category, LogId, Offset, Partition, Position, Service, StreamId, Version};
-pub use time::Timestamp;
+pub use time::{DomainClock, Timestamp};
 pub use vocabulary::{DomainEvent, Event};

@@ -1,6 +1,14 @@
 //! Domain time: microseconds since the Unix epoch, UTC, written as RFC 3339.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{
+    borrow::Cow,
+    fmt,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,9 +23,10 @@ pub struct Timestamp(i64);
 #[error("not an RFC 3339 time")]
 pub struct InvalidTimestamp;
 
-/// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z, beyond which RFC 3339 has no spelling.
+/// 0000-01-01T00:00:00Z, before which RFC 3339 has no spelling, and 9999-12-30T22:00:00.999999Z: the last moment that
+/// has one in every time zone, which is where `jiff` ends.
 const MICROS_MIN: i64 = -62_167_219_200_000_000;
-const MICROS_MAX: i64 = 253_402_300_799_999_999;
+const MICROS_MAX: i64 = 253_402_207_200_999_999;
 
 impl Timestamp {
     /// This many microseconds after 1970-01-01T00:00:00Z, held within the years 0000 to 9999.
@@ -89,9 +98,51 @@ impl JsonSchema for Timestamp {
     }
 }
 
+/// Domain time: the machine's clock moved forward by an offset, which is zero in production.
+///
+/// Every clone shares the offset. Whoever follows the log sets it from `TestClockMoved` events; the executor and the
+/// timers read it. Tokens, back-off and ids use real time and never see this clock.
+#[derive(Clone, Debug, Default)]
+pub struct DomainClock {
+    offset_ms: Arc<AtomicI64>,
+}
+
+impl DomainClock {
+    /// A clock that runs with the machine's.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Domain time.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now().plus_millis(self.offset_ms())
+    }
+
+    /// Milliseconds by which domain time is ahead of the machine's clock.
+    pub fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::Acquire)
+    }
+
+    /// Domain time runs `offset_ms` milliseconds ahead from now on. Less than before is ignored: domain time does not
+    /// run backwards, and the same event may be heard twice.
+    pub fn set_offset_ms(&self, offset_ms: i64) {
+        self.offset_ms.fetch_max(offset_ms, Ordering::AcqRel);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn domain_time_is_shared_and_never_moved_back() {
+        let clock = DomainClock::new();
+        let shared = clock.clone();
+        clock.set_offset_ms(60_000);
+        clock.set_offset_ms(1_000);
+        assert_eq!(shared.offset_ms(), 60_000);
+        assert!(shared.now() >= Timestamp::now().plus_millis(59_999));
+    }
 
     #[test]
     fn text_order_is_time_order_and_nothing_is_lost() {
@@ -100,7 +151,7 @@ mod tests {
         assert_eq!(a.to_string(), "2023-11-14T22:13:20.000000Z");
         assert!(a.to_string() < b.to_string());
         assert_eq!(b.to_string().parse(), Ok(b));
-        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-30T22:00:00.999999Z");
         assert!("yesterday".parse::<Timestamp>().is_err());
     }
 }
