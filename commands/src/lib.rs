@@ -8,5 +8,7 @@ pub mod executor;
 pub mod policy;
 
 pub use aggregate::{Actor, Aggregate, Context, Rejection, RejectionKind};
-pub use executor::{CommandError, Conflict, Executor, Loaded, Outage, Outcome, Request};
+pub use executor::{
+    CommandError, Conflict, Executor, ExecutorSettings, ExecutorStats, Loaded, Outage, Outcome, Request,
+};
 pub use policy::Policy;

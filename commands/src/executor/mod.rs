@@ -1,14 +1,33 @@
 //! The executor: the only write path. Load, decide, append, answer.
+//!
+//! Commands for one stream that wait for each other are decided together, in order, into one commit, and there is at
+//! most one unjudged commit per stream. Whatever was decided behind a commit's first event, rejections and no-ops
+//! included, is answered only when that commit was judged valid; when it was void, all of them are decided again, each
+//! looking its command id up first. Streams are spread over a few threads ([`shard`]), so no stream needs a lock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use events::{
-    Position, Version,
+    Position, StreamId, Timestamp, Version,
     envelope::CommandHash,
     ids::{CommandId, EventId},
+    log::EventLog,
+    snapshots::SnapshotStore,
+    time::DomainClock,
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    aggregate::{Actor, Aggregate},
+    policy::Policy,
 };
 
-use crate::aggregate::{Actor, Aggregate};
+mod answer;
+mod decide;
+mod shard;
+mod states;
+
+use shard::{Core, Shards};
 
 /// A wish to change one aggregate.
 #[derive(Clone, Debug)]
@@ -56,7 +75,7 @@ pub struct Loaded<A> {
 }
 
 /// Why a command was not carried out. The three never merge.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CommandError<R> {
     /// The rules said no, on judged state.
     #[error(transparent)]
@@ -116,27 +135,131 @@ pub enum Outage {
     },
 }
 
+/// Bounds of the executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutorSettings {
+    /// Threads that decide; each owns a part of the streams.
+    pub threads: usize,
+    /// Commands under way at once; more are refused as [`Outage::Overloaded`].
+    pub waiting_max: usize,
+    /// Commands decided into one commit at most.
+    pub batch_commands_max: usize,
+    /// How often a command is decided before it is answered [`Conflict::Contended`].
+    pub attempts_max: u32,
+    /// A caller is answered [`Outage::InDoubt`] after this, milliseconds; the command goes on.
+    pub deadline_ms: u64,
+    /// Bytes of folded history that the cache of states may stand for.
+    pub cache_bytes: u64,
+    /// A snapshot is kept every so many events.
+    pub snapshot_every: u64,
+}
+
+impl Default for ExecutorSettings {
+    fn default() -> Self {
+        Self {
+            threads: 2,
+            waiting_max: 10_000,
+            batch_commands_max: 256,
+            attempts_max: 10,
+            deadline_ms: 10_000,
+            cache_bytes: 32 << 20,
+            snapshot_every: 200,
+        }
+    }
+}
+
+/// What the executor has done since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecutorStats {
+    /// Commands answered, however.
+    pub commands: u64,
+    /// Commits judged valid.
+    pub commits: u64,
+    /// Commits judged void and decided again.
+    pub conflicts: u64,
+    /// Commands under way now.
+    pub waiting: u64,
+}
+
 /// The only write path. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Executor {}
+#[derive(Clone)]
+pub struct Executor {
+    shards: Arc<Shards>,
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("stats", &self.stats()).finish()
+    }
+}
 
 impl Executor {
+    /// Starts the deciding threads over `log`. Must be called within a tokio runtime.
+    pub fn start(
+        log: Arc<dyn EventLog>,
+        policy: Arc<Policy>,
+        clock: DomainClock,
+        snapshots: Option<Arc<SnapshotStore>>,
+        settings: ExecutorSettings,
+    ) -> Self {
+        let core = Core::new(log, policy, clock, snapshots, settings);
+        Self { shards: Arc::new(Shards::start(core)) }
+    }
+
     /// Carries out a command: answered when what it decided (or what its answer rests on) has been judged.
     ///
     /// # Errors
     /// See [`CommandError`].
     pub async fn execute<A: Aggregate>(
         &self,
-        _request: Request<A>,
+        request: Request<A>,
     ) -> Result<Outcome<A::Event>, CommandError<A::Rejection>> {
-        Err(CommandError::Outage(Outage::Unavailable("not there yet".into())))
+        let core = self.shards.core();
+        let Ok(permit) = Arc::clone(&core.permits).try_acquire_owned() else {
+            return Err(CommandError::Outage(Outage::Overloaded));
+        };
+        let stream = StreamId::new(A::CATEGORY, request.id);
+        let (answer, answered) = oneshot::channel();
+        let waiting = decide::Waiting { request, answer, attempts: 0, _permit: permit };
+        if !self.shards.send(stream, Box::new(move |shard| shard.accept::<A>(stream, waiting))) {
+            return Err(CommandError::Outage(Outage::Unavailable("the executor is closed".into())));
+        }
+        let deadline = Duration::from_millis(core.settings.deadline_ms);
+        match tokio::time::timeout(deadline, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(CommandError::Outage(Outage::InDoubt("the decision broke off".into()))),
+            Err(_) => Err(CommandError::Outage(Outage::InDoubt("no verdict in time".into()))),
+        }
     }
 
     /// The aggregate as this process' copy of the log knows it (with several processes: as stale as the copy).
     ///
     /// # Errors
     /// [`Outage::UnknownEvent`], [`Outage::Damaged`].
-    pub async fn load<A: Aggregate>(&self, _id: A::Id) -> Result<Loaded<A>, Outage> {
-        Err(Outage::Unavailable("not there yet".into()))
+    pub async fn load<A: Aggregate>(&self, id: A::Id) -> Result<Loaded<A>, Outage> {
+        let core = self.shards.core();
+        let stream = StreamId::new(A::CATEGORY, id);
+        if let Some(loaded) = core.states.fresh::<A>(stream)? {
+            return Ok(loaded);
+        }
+        let core = Arc::clone(core);
+        tokio::task::spawn_blocking(move || core.states.load::<A>(stream))
+            .await
+            .unwrap_or_else(|_| Err(Outage::Unavailable("the load broke off".into())))
+    }
+
+    /// Domain time, as the next decision would see it.
+    pub fn now(&self) -> Timestamp {
+        self.shards.core().clock.now()
+    }
+
+    /// What the executor has done.
+    pub fn stats(&self) -> ExecutorStats {
+        self.shards.core().stats()
+    }
+
+    /// Takes no more commands and waits (at most `patience`) for those under way.
+    pub async fn close(&self, patience: Duration) {
+        self.shards.close(patience).await;
     }
 }

@@ -1,0 +1,185 @@
+//! The states of aggregates: folded from the log, kept in a bounded cache, started from snapshots.
+
+use std::{any::Any, sync::Arc};
+
+use events::{
+    DecodeError, DomainEvent, StreamId, Version,
+    log::{EventLog, LogError, StoredCommit},
+    snapshots::{Snapshot, SnapshotStore},
+};
+use quick_cache::{Weighter, sync::Cache};
+
+use super::{ExecutorSettings, Loaded, Outage};
+use crate::aggregate::Aggregate;
+
+/// Commits read from the log at once while a stream is folded.
+const COMMITS_A_READ: usize = 512;
+
+/// What a cached state weighs beside the history it stands for, bytes.
+const WEIGHT_OF_AN_ENTRY: u64 = 256;
+
+pub(super) struct States {
+    log: Arc<dyn EventLog>,
+    snapshots: Option<Arc<SnapshotStore>>,
+    snapshot_every: u64,
+    cache: Cache<StreamId, Folded<dyn Any + Send + Sync>, ByHistory>,
+}
+
+/// A state with what the cache and the snapshots need to know of it.
+pub(super) struct Folded<S: ?Sized> {
+    pub(super) version: Version,
+    /// The version of the newest snapshot.
+    pub(super) snapshot_version: Version,
+    /// Bytes of history folded into it: the measure of its size.
+    pub(super) bytes: u64,
+    pub(super) state: Arc<S>,
+}
+
+impl<S: ?Sized> Clone for Folded<S> {
+    fn clone(&self) -> Self {
+        Self { state: Arc::clone(&self.state), ..*self }
+    }
+}
+
+#[derive(Clone)]
+struct ByHistory;
+
+impl Weighter<StreamId, Folded<dyn Any + Send + Sync>> for ByHistory {
+    fn weight(&self, _: &StreamId, folded: &Folded<dyn Any + Send + Sync>) -> u64 {
+        WEIGHT_OF_AN_ENTRY + folded.bytes
+    }
+}
+
+impl States {
+    pub(super) fn new(
+        log: Arc<dyn EventLog>,
+        snapshots: Option<Arc<SnapshotStore>>,
+        settings: &ExecutorSettings,
+    ) -> Self {
+        let entries = (settings.cache_bytes / 2048) as usize;
+        let cache = Cache::with_weighter(entries, settings.cache_bytes, ByHistory);
+        Self { log, snapshots, snapshot_every: settings.snapshot_every, cache }
+    }
+
+    fn cached<A: Aggregate>(&self, stream: StreamId) -> Option<Folded<A>> {
+        let Folded { version, snapshot_version, bytes, state } = self.cache.get(&stream)?;
+        let state = state.downcast().ok()?;
+        Some(Folded { version, snapshot_version, bytes, state })
+    }
+
+    /// The cached state, when the copy has nothing newer.
+    pub(super) fn fresh<A: Aggregate>(&self, stream: StreamId) -> Result<Option<Loaded<A>>, Outage> {
+        let Some(folded) = self.cached::<A>(stream) else { return Ok(None) };
+        let head = self.log.head(stream).map_err(outage)?;
+        Ok((head == folded.version).then_some(Loaded { state: folded.state, version: folded.version }))
+    }
+
+    /// The state as the copy has it now. Blocks.
+    pub(super) fn load<A: Aggregate>(&self, stream: StreamId) -> Result<Loaded<A>, Outage> {
+        let Folded { state, version, .. } = self.fold::<A>(stream)?;
+        Ok(Loaded { state, version })
+    }
+
+    /// As [`States::load`], with what the next fold needs to know.
+    pub(super) fn fold<A: Aggregate>(&self, stream: StreamId) -> Result<Folded<A>, Outage> {
+        let head = self.log.head(stream).map_err(outage)?;
+        let mut folded = match self.cached::<A>(stream) {
+            Some(cached) if cached.version <= head => cached,
+            _ => self.snapshot_of(stream, head).unwrap_or_else(empty),
+        };
+        if folded.version == head {
+            return Ok(folded);
+        }
+        loop {
+            let commits = self.log.load(stream, folded.version, COMMITS_A_READ).map_err(outage)?;
+            let state = Arc::make_mut(&mut folded.state);
+            for commit in &commits {
+                fold_commit(state, &mut folded.version, commit)?;
+                folded.bytes += commit.body.len() as u64;
+            }
+            if commits.len() < COMMITS_A_READ {
+                break;
+            }
+        }
+        Ok(self.keep(stream, folded))
+    }
+
+    /// Remembers a state, and writes a snapshot when one is due.
+    pub(super) fn keep<A: Aggregate>(&self, stream: StreamId, mut folded: Folded<A>) -> Folded<A> {
+        if let Some(snapshots) = &self.snapshots
+            && folded.version >= folded.snapshot_version + self.snapshot_every
+            && let Ok(state) = serde_json::to_vec(folded.state.as_ref())
+        {
+            folded.snapshot_version = folded.version;
+            let (fold_version, version) = (A::FOLD_VERSION, folded.version);
+            snapshots.put(Snapshot { stream, fold_version, version, state });
+        }
+        let Folded { version, snapshot_version, bytes, ref state } = folded;
+        let state: Arc<dyn Any + Send + Sync> = Arc::<A>::clone(state);
+        self.cache.insert(stream, Folded { version, snapshot_version, bytes, state });
+        folded
+    }
+
+    fn snapshot_of<A: Aggregate>(&self, stream: StreamId, head: Version) -> Option<Folded<A>> {
+        let store = self.snapshots.as_ref().filter(|_| head >= self.snapshot_every)?;
+        let snapshot = store.get(stream, A::FOLD_VERSION).filter(|snapshot| snapshot.version <= head)?;
+        let state = serde_json::from_slice(&snapshot.state).ok()?;
+        Some(Folded {
+            version: snapshot.version,
+            snapshot_version: snapshot.version,
+            bytes: snapshot.state.len() as u64,
+            state: Arc::new(state),
+        })
+    }
+}
+
+fn empty<A: Aggregate>() -> Folded<A> {
+    Folded { version: 0, snapshot_version: 0, bytes: 0, state: Arc::new(A::default()) }
+}
+
+/// Folds the events of `commit` that lie behind `version`.
+fn fold_commit<A: Aggregate>(
+    state: &mut A,
+    version: &mut Version,
+    commit: &StoredCommit,
+) -> Result<(), Outage> {
+    for event in decode::<A>(commit)? {
+        let (at, event) = event?;
+        if at > *version {
+            state.evolve(&event);
+            *version = at;
+        }
+    }
+    Ok(())
+}
+
+/// The events of a commit with their versions, as events of `A`.
+pub(super) fn decode<A: Aggregate>(
+    commit: &StoredCommit,
+) -> Result<impl Iterator<Item = Result<(Version, A::Event), Outage>> + use<A>, Outage> {
+    let position = commit.position;
+    let events = commit.events().map_err(|error| unreadable(position, &error))?;
+    Ok(events.into_iter().map(move |event| {
+        let event = event.map_err(|error| unreadable(position, &error))?;
+        let version = event.version;
+        A::Event::from_event(event.payload)
+            .map(|payload| (version, payload))
+            .ok_or_else(|| Outage::Damaged(format!("an event of another category at {position}")))
+    }))
+}
+
+fn unreadable(position: events::Position, error: &DecodeError) -> Outage {
+    match error {
+        DecodeError::UnknownType { .. } => Outage::UnknownEvent(format!("{error} at {position}")),
+        DecodeError::Malformed(_) | DecodeError::Data { .. } => {
+            Outage::Damaged(format!("{error} at {position}"))
+        }
+    }
+}
+
+pub(super) fn outage(error: LogError) -> Outage {
+    match error {
+        LogError::Damaged { .. } | LogError::Refused(_) => Outage::Damaged(error.to_string()),
+        LogError::File(_) | LogError::Locked => Outage::Unavailable(error.to_string()),
+    }
+}
