@@ -23,10 +23,10 @@ pub struct Timestamp(i64);
 #[error("not an RFC 3339 time")]
 pub struct InvalidTimestamp;
 
-/// 0000-01-01T00:00:00Z, before which RFC 3339 has no spelling, and 9999-12-30T22:00:00.999999Z: the last moment that
+/// 0000-01-01T00:00:00Z, before which RFC 3339 has no spelling, and 9999-12-30T21:59:59.999999Z: the last moment that
 /// has one in every time zone, which is where `jiff` ends.
 const MICROS_MIN: i64 = -62_167_219_200_000_000;
-const MICROS_MAX: i64 = 253_402_207_200_999_999;
+const MICROS_MAX: i64 = 253_402_207_199_999_999;
 
 impl Timestamp {
     /// This many microseconds after 1970-01-01T00:00:00Z, held within the years 0000 to 9999.
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(a.to_string(), "2023-11-14T22:13:20.000000Z");
         assert!(a.to_string() < b.to_string());
         assert_eq!(b.to_string().parse(), Ok(b));
-        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-30T22:00:00.999999Z");
+        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-30T21:59:59.999999Z");
         assert!("yesterday".parse::<Timestamp>().is_err());
     }
 }
