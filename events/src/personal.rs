@@ -4,7 +4,7 @@
 //! sealed. Only the gateway opens it, at the last moment. When the subject's keys are erased, every copy of it, in
 //! every backup of the log, can no longer be read.
 
-use std::{borrow::Cow, marker::PhantomData};
+use std::{borrow::Cow, marker::PhantomData, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -78,6 +78,15 @@ impl<T: Serialize + DeserializeOwned> Personal<T> {
     /// A value that was changed, or a key file that cannot be read. Erased and absent keys are no errors.
     pub fn open(&self, keys: &KeyRing) -> Result<Opened<T>, KeyError> {
         keys.open_sealed(&self.envelope)
+    }
+
+    /// Opens the value, and waits at most `patience` for a key that is not here yet: [`Opened::Absent`] means that it
+    /// did not come.
+    ///
+    /// # Errors
+    /// See [`Personal::open`].
+    pub async fn open_waiting(&self, keys: &KeyRing, patience: Duration) -> Result<Opened<T>, KeyError> {
+        keys.open_sealed_waiting(&self.envelope, patience).await
     }
 }
 

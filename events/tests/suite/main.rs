@@ -1,0 +1,3 @@
+//! What `events` promises, one file per promise.
+
+mod personal;
