@@ -3,9 +3,16 @@
 //! A decider reads no clock, draws no random number and does no I/O: what it needs arrives in its [`Context`].
 //! Process managers are aggregates too, whose commands are other aggregates' events.
 
+pub mod account;
 pub mod aggregate;
 pub mod executor;
+pub mod job;
+pub mod login;
 pub mod policy;
+mod pricing;
+mod rejection;
+pub mod session;
+pub mod test_clock;
 
 pub use aggregate::{Actor, Aggregate, Context, Rejection, RejectionKind};
 pub use executor::{

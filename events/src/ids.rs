@@ -107,6 +107,8 @@ ids! {
     RegistrationId = "reg";
     /// One run of the hire process manager.
     HireId = "hir";
+    /// The clock of a development server; there is one, with the bits all zero.
+    TestClockId = "clk";
     /// One event on the log.
     EventId = "evt";
     /// One append to one stream.

@@ -85,7 +85,8 @@ pub struct AccountSuspended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountReinstated {}
 
-/// The person asked to be forgotten: their keys go, what was sealed with them can no longer be read.
+/// The person asked to be forgotten, or never finished registering: their keys go, what was sealed with them can no
+/// longer be read. As the first event of an account: it was never registered, and never will be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountErased {}
 
@@ -223,6 +224,8 @@ pub struct RegistrationStarted {
 pub enum RegistrationStep {
     /// Register the account.
     RegisterAccount,
+    /// Settle that the account will never be registered; refused when it already is.
+    AbandonAccount,
     /// Make the reservation final.
     ClaimEmail,
     /// Free the address.

@@ -65,6 +65,8 @@ pub struct JobPublished {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReopenReason {
+    /// The contract could not be proposed.
+    ProposalRefused,
     /// Nobody signed in time.
     ProposalExpired,
     /// A party declined to sign.
