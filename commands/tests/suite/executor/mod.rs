@@ -1,0 +1,8 @@
+//! The executor's promises, on a log whose verdicts the test gives out one by one, and on a real one.
+
+mod batches;
+mod counter;
+mod outages;
+mod repetition;
+mod scripted_log;
+mod snapshots;

@@ -1,0 +1,3 @@
+//! What the write side promises, as a specification.
+
+mod executor;
