@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod aggregate;
+pub mod contract;
 pub mod executor;
 pub mod job;
 pub mod login;
