@@ -21,6 +21,7 @@ pub mod vocabulary;
 
 pub use envelope::{CommandStamp, CommitBuilder, DecodeError, RecordedEvent};
 pub use ids::Id;
+pub use log::open;
 pub use money::{Currency, Money, MoneyError};
 pub use personal::Personal;
 pub use stream::{Category, LogId, Offset, Partition, Position, Service, StreamId, Version};

@@ -53,7 +53,8 @@ impl SnapshotStore {
                  PRIMARY KEY (stream, fold_version)
              ) WITHOUT ROWID;",
         )?;
-        let known: Option<Vec<u8>> = writing.query_row("SELECT id FROM log", [], |row| row.get(0)).optional()?;
+        let known: Option<Vec<u8>> =
+            writing.query_row("SELECT id FROM log", [], |row| row.get(0)).optional()?;
         if known.as_deref() != Some(log.0.as_bytes().as_slice()) {
             writing.execute_batch("DELETE FROM log; DELETE FROM snapshot;")?;
             writing.execute("INSERT INTO log (id) VALUES (?1)", params![log.0.as_bytes()])?;

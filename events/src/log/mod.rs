@@ -13,6 +13,25 @@ use crate::{
     stream::{LogId, Offset, Partition, Position, StreamId, Version},
 };
 
+mod copy;
+mod embedded;
+mod judge;
+mod options;
+mod progress;
+mod queue;
+
+pub use options::LogOptions;
+
+/// Opens the log that `options` names, making it when there is none.
+///
+/// # Errors
+/// [`LogError::Refused`] for a URL no engine knows and for files of another log or format, [`LogError::Locked`] when another
+/// process has them, [`LogError::Damaged`] when the last commits are not what was written, [`LogError::File`].
+pub fn open(options: &LogOptions) -> Result<Arc<dyn EventLog>, LogError> {
+    let folder = options.embedded_folder()?;
+    Ok(Arc::new(embedded::Embedded::open(&folder, options)?))
+}
+
 /// The verdict of an append, whenever it comes.
 pub type Verdict = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send>>;
 

@@ -1,3 +1,4 @@
 //! What `events` promises, one file per promise.
 
+mod log;
 mod personal;

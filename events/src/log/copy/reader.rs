@@ -1,0 +1,296 @@
+//! Everything that is read from a copy, each commit checked against its checksum.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use quick_cache::sync::Cache;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, types::FromSql};
+use uuid::Uuid;
+
+use super::{
+    body_checksum, file_error,
+    pool::Pool,
+    row_checksum,
+    schema::{self, PartitionRow, position_of},
+    writer::Head,
+};
+use crate::{
+    envelope::CommandHash,
+    ids::{CommandId, Id},
+    log::{ChainHash, KnownCommand, LogError, LogOptions, ReadLimit, StoredCommit},
+    stream::{BEFORE_FIRST, Category, LogId, Offset, Partition, Position, StreamId, Version},
+};
+
+/// How many commits are checked when the file is opened, per partition.
+const CHECKED_AT_OPENING: i64 = 1000;
+
+/// The columns every read of commits selects, in the order [`CopyReader::stored`] takes them.
+pub(super) const COLUMNS: &str =
+    "c.position, s.category, s.uuid, c.first_version, c.count, c.checksum, c.chain, c.body, c.stream";
+
+/// A partition and its end as it grows.
+pub(super) struct KnownPartition {
+    pub(super) row: PartitionRow,
+    pub(super) end: AtomicI64,
+}
+
+/// The shared side of a copy: reads and the heads that are known.
+pub(in crate::log) struct CopyReader {
+    log: LogId,
+    pub(super) partitions: Vec<KnownPartition>,
+    rows: Vec<PartitionRow>,
+    /// Only the writer puts heads here, after they became durable: a reader that put back what it read a moment ago could
+    /// overtake it.
+    pub(super) heads: Cache<StreamId, Head>,
+    pub(super) pool: Pool,
+}
+
+/// A commit with the integer key of its stream.
+pub(super) struct KeyedCommit {
+    pub(super) stream_key: i64,
+    pub(super) commit: StoredCommit,
+}
+
+impl CopyReader {
+    pub(super) fn new(path: &Path, options: &LogOptions, log: LogId, rows: Vec<PartitionRow>) -> Self {
+        let partitions =
+            rows.iter().map(|row| KnownPartition { row: *row, end: AtomicI64::new(row.end) }).collect();
+        Self {
+            log,
+            partitions,
+            rows,
+            heads: Cache::new(options.heads_cached_max),
+            pool: Pool::new(path, options.reader_connections_max),
+        }
+    }
+
+    /// Which log this is a copy of.
+    pub(in crate::log) fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// The partitions, in order, as they stood when the file was opened.
+    pub(in crate::log) fn rows(&self) -> &[PartitionRow] {
+        &self.rows
+    }
+
+    /// The place of `partition` in [`Self::rows`].
+    pub(in crate::log) fn index_of(&self, partition: Partition) -> Option<usize> {
+        self.rows.iter().position(|row| row.partition == partition)
+    }
+
+    /// Closes the connections. Later reads fail.
+    pub(in crate::log) fn close(&self) {
+        self.pool.close();
+    }
+
+    /// See [`crate::log::EventLog::end`].
+    pub(in crate::log) fn end(&self, partition: Partition) -> Offset {
+        self.index_of(partition)
+            .map_or(BEFORE_FIRST, |index| self.partitions[index].end.load(Ordering::Acquire))
+    }
+
+    /// The end as the file has it, for a copy that another process writes.
+    pub(in crate::log) fn end_in_file(&self, partition: Partition) -> Result<Offset, LogError> {
+        let rows = self.pool.with(|connection| schema::partitions(connection))?;
+        Ok(rows.iter().find(|row| row.partition == partition).map_or(BEFORE_FIRST, |row| row.end))
+    }
+
+    /// See [`crate::log::EventLog::head`].
+    pub(in crate::log) fn head(&self, stream: StreamId) -> Result<Version, LogError> {
+        if let Some(head) = self.heads.get(&stream) {
+            return Ok(head.version);
+        }
+        self.pool.with(|connection| {
+            let version: Option<i64> = cached(
+                connection,
+                "SELECT (SELECT max(last_version) FROM versions WHERE stream = s.key)
+                 FROM streams s WHERE s.uuid = ?1 AND s.category = ?2",
+            )?
+            .query_row(name_of(&stream), |row| row.get(0))
+            .optional()
+            .map_err(file_error)?
+            .flatten();
+            Ok(version.unwrap_or(0).cast_unsigned())
+        })
+    }
+
+    /// See [`crate::log::EventLog::load`].
+    pub(in crate::log) fn load(
+        &self,
+        stream: StreamId,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<StoredCommit>, LogError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, v.position FROM streams s CROSS JOIN versions v LEFT JOIN commits c ON c.position = v.position
+             WHERE s.uuid = ?1 AND s.category = ?2 AND v.stream = s.key AND v.last_version > ?3
+             ORDER BY v.last_version LIMIT ?4"
+        );
+        let (uuid, category) = name_of(&stream);
+        let after_row = i64::try_from(after).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.pool.with(|connection| {
+            let mut statement = cached(connection, &sql)?;
+            let mut rows = statement.query((uuid, category, after_row, limit)).map_err(file_error)?;
+            let mut found: Vec<StoredCommit> = Vec::new();
+            while let Some(row) = rows.next().map_err(file_error)? {
+                let entry: i64 = row.get(9).map_err(file_error)?;
+                let commit = self.stored(row, entry)?.commit;
+                let follows = match found.last() {
+                    Some(previous) => commit.first_version == previous.last_version() + 1,
+                    None => commit.first_version <= after.saturating_add(1),
+                };
+                if !follows || commit.stream != stream {
+                    return Err(damaged(
+                        commit.position,
+                        "it does not follow the commit before it in its stream",
+                    ));
+                }
+                found.push(commit);
+            }
+            Ok(found)
+        })
+    }
+
+    /// See [`crate::log::EventLog::find_command`].
+    pub(in crate::log) fn find_command(
+        &self,
+        stream: StreamId,
+        command: CommandId,
+    ) -> Result<Option<KnownCommand>, LogError> {
+        let (uuid, category) = name_of(&stream);
+        self.pool.with(|connection| {
+            cached(
+                connection,
+                "SELECT k.hash, k.first_version, k.count, k.position FROM streams s CROSS JOIN commands k
+                 WHERE s.uuid = ?1 AND s.category = ?2 AND k.stream = s.key AND k.command = ?3",
+            )?
+            .query_row((uuid, category, command.uuid().as_bytes().as_slice()), |row| {
+                Ok(KnownCommand {
+                    command_hash: CommandHash(row.get(0)?),
+                    first_version: row.get::<_, i64>(1)?.cast_unsigned(),
+                    count: row.get(2)?,
+                    position: position_of(&self.rows, row.get(3)?),
+                })
+            })
+            .optional()
+            .map_err(file_error)
+        })
+    }
+
+    /// See [`crate::log::EventLog::read`].
+    pub(in crate::log) fn read(
+        &self,
+        partition: Partition,
+        after: Offset,
+        limit: ReadLimit,
+    ) -> Result<Vec<StoredCommit>, LogError> {
+        let Some(index) = self.index_of(partition) else { return Ok(Vec::new()) };
+        self.pool.with(|connection| {
+            let keyed = self.read_keyed(connection, &self.rows[index], after, limit)?;
+            Ok(keyed.into_iter().map(|keyed| keyed.commit).collect())
+        })
+    }
+
+    /// The commits of a partition after `after`, with their streams' keys.
+    pub(super) fn read_keyed(
+        &self,
+        connection: &Connection,
+        partition: &PartitionRow,
+        after: Offset,
+        limit: ReadLimit,
+    ) -> Result<Vec<KeyedCommit>, LogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM commits c LEFT JOIN streams s ON s.key = c.stream
+             WHERE c.position > ?1 AND c.position < ?2 ORDER BY c.position LIMIT ?3"
+        );
+        let commits_max = i64::try_from(limit.commits).unwrap_or(i64::MAX);
+        let mut statement = cached(connection, &sql)?;
+        let mut rows = statement
+            .query((partition.after(after), partition.rows_end(), commits_max))
+            .map_err(file_error)?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while bytes <= limit.bytes {
+            let Some(row) = rows.next().map_err(file_error)? else { break };
+            let commit = self.stored(row, row.get(0).map_err(file_error)?)?;
+            bytes += commit.commit.body.len();
+            found.push(commit);
+        }
+        Ok(found)
+    }
+
+    /// Takes a commit out of a row of [`COLUMNS`] and checks it; `entry` is the row key under which it was looked for.
+    fn stored(&self, row: &Row<'_>, entry: i64) -> Result<KeyedCommit, LogError> {
+        let position = position_of(&self.rows, entry);
+        let found: Option<i64> = column(row, 0, position)?;
+        if found != Some(entry) {
+            return Err(damaged(position, "there is no commit where the stream says there is one"));
+        }
+        let category: Option<String> = column(row, 1, position)?;
+        let category = category.ok_or_else(|| damaged(position, "its stream is not known"))?;
+        let category = Category::from_name(&category).ok_or_else(|| {
+            LogError::Refused(format!("the category '{category}' at {position} is not known to this release"))
+        })?;
+        let stream = StreamId { category, uuid: Uuid::from_bytes(column(row, 2, position)?) };
+        let first_version = column::<i64>(row, 3, position)?.cast_unsigned();
+        let count: u32 = column(row, 4, position)?;
+        let checksum: u32 = column(row, 5, position)?;
+        let chain = ChainHash(column(row, 6, position)?);
+        let body = row.get_ref(7).ok().and_then(|value| value.as_blob().ok());
+        let body = body.ok_or_else(|| damaged(position, "it has no body"))?;
+        if row_checksum(body_checksum(body), stream, first_version, count) != checksum || count == 0 {
+            return Err(damaged(position, "its checksum does not match"));
+        }
+        let stream_key = column(row, 8, position)?;
+        let body = Arc::from(body);
+        Ok(KeyedCommit {
+            stream_key,
+            commit: StoredCommit { position, stream, first_version, count, chain, body },
+        })
+    }
+
+    /// Checks the last commits of every partition: each whole, each linked to the one before it in its stream.
+    pub(super) fn check_ends(&self) -> Result<(), LogError> {
+        self.pool.with(|connection| {
+            for row in &self.rows {
+                let first: Option<i64> = cached(
+                    connection,
+                    "SELECT min(position) FROM (SELECT position FROM commits WHERE position >= ?1 AND position < ?2
+                     ORDER BY position DESC LIMIT ?3)",
+                )?
+                .query_row((row.row_of(0), row.rows_end(), CHECKED_AT_OPENING), |row| row.get(0))
+                .map_err(file_error)?;
+                let after = first.map_or(BEFORE_FIRST, |first| schema::offset_of(first) - 1);
+                let limit = ReadLimit { commits: usize::MAX, bytes: usize::MAX };
+                for keyed in self.read_keyed(connection, row, after, limit)? {
+                    self.check_link(connection, &keyed)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A statement that is prepared once per connection.
+pub(super) fn cached<'a>(connection: &'a Connection, sql: &str) -> Result<CachedStatement<'a>, LogError> {
+    connection.prepare_cached(sql).map_err(file_error)
+}
+
+fn name_of(stream: &StreamId) -> (&[u8], &'static str) {
+    (stream.uuid.as_bytes().as_slice(), stream.category.name())
+}
+
+/// A column of a commit; one that is not of its type was not written by us.
+fn column<T: FromSql>(row: &Row<'_>, index: usize, position: Position) -> Result<T, LogError> {
+    row.get(index).map_err(|e| damaged(position, &format!("a column is not what was written: {e}")))
+}
+
+pub(super) fn damaged(position: Position, reason: &str) -> LogError {
+    LogError::Damaged { position, reason: reason.to_owned() }
+}

@@ -1,0 +1,199 @@
+//! The walk over all chains: every commit against its checksum, its events, its link, its place in the indexes.
+//!
+//! The walk goes in partition order, a page at a time, each page in a snapshot of its own: it holds nothing in memory that
+//! grows with the log, keeps no writer waiting, and names the first commit that is not what was written.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{
+    file_error,
+    reader::{CopyReader, KeyedCommit, cached, damaged},
+    schema::{PartitionRow, position_of},
+};
+use crate::{
+    envelope::{CommandSpan, parse_body},
+    ids::Id,
+    log::{ChainHash, LogError, ReadLimit, VerifyReport, judge::spans},
+    stream::{BEFORE_FIRST, Offset},
+};
+
+/// A page of the walk.
+const PAGE: ReadLimit = ReadLimit { commits: 256, bytes: 4 << 20 };
+
+/// What one partition's walk counted.
+#[derive(Default)]
+struct Walked {
+    report: VerifyReport,
+    commands: i64,
+}
+
+impl CopyReader {
+    /// See [`crate::log::EventLog::verify`].
+    pub(in crate::log) fn verify(&self) -> Result<VerifyReport, LogError> {
+        let mut total = VerifyReport::default();
+        for row in self.rows() {
+            let end = self.end_in_file(row.partition)?;
+            let walked = self.walk(row, end)?;
+            self.pool.with(|connection| self.check_indexes(connection, row, end, &walked))?;
+            total.streams += walked.report.streams;
+            total.commits += walked.report.commits;
+            total.events += walked.report.events;
+        }
+        self.pool.with(|connection| self.check_streams(connection))?;
+        Ok(total)
+    }
+
+    fn walk(&self, partition: &PartitionRow, end: Offset) -> Result<Walked, LogError> {
+        let mut walked = Walked::default();
+        let mut after = BEFORE_FIRST;
+        while after < end {
+            after = self.pool.with(|connection| {
+                let snapshot = connection.unchecked_transaction().map_err(file_error)?;
+                let mut last = end;
+                for keyed in self.read_keyed(&snapshot, partition, after, PAGE)? {
+                    last = keyed.commit.position.offset;
+                    if last > end {
+                        break;
+                    }
+                    self.check_link(&snapshot, &keyed)?;
+                    walked.commands += self.check_events(&snapshot, &keyed)?;
+                    walked.report.streams += u64::from(keyed.commit.first_version == 1);
+                    walked.report.commits += 1;
+                    walked.report.events += u64::from(keyed.commit.count);
+                }
+                Ok(last)
+            })?;
+        }
+        Ok(walked)
+    }
+
+    /// The commit stands in its stream's index, behind the commit it was chained to.
+    pub(super) fn check_link(&self, connection: &Connection, keyed: &KeyedCommit) -> Result<(), LogError> {
+        let commit = &keyed.commit;
+        let wrong = |reason: &str| Err(damaged(commit.position, reason));
+        let (key, last_version) = (keyed.stream_key, commit.last_version().cast_signed());
+        let entry: Option<i64> =
+            cached(connection, "SELECT position FROM versions WHERE stream = ?1 AND last_version = ?2")?
+                .query_row((key, last_version), |row| row.get(0))
+                .optional()
+                .map_err(file_error)?;
+        if entry.map(|row| position_of(self.rows(), row)) != Some(commit.position) {
+            return wrong("its stream's index does not point at it");
+        }
+        let previous: Option<(i64, i64, Option<[u8; 32]>)> = cached(
+            connection,
+            "SELECT v.last_version, v.position, c.chain FROM versions v LEFT JOIN commits c ON c.position = v.position
+             WHERE v.stream = ?1 AND v.last_version < ?2 ORDER BY v.last_version DESC LIMIT 1",
+        )?
+        .query_row((key, last_version), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()
+        .map_err(file_error)?;
+        let (head, chain) = match previous {
+            None => (0, ChainHash::default()),
+            Some((_, row, None)) => {
+                return Err(damaged(position_of(self.rows(), row), "the commit is missing"));
+            }
+            Some((head, row, Some(chain))) => {
+                if position_of(self.rows(), row) >= commit.position {
+                    return wrong("it stands before the commit that it follows");
+                }
+                (head.cast_unsigned(), ChainHash(chain))
+            }
+        };
+        if commit.first_version != head + 1 {
+            return wrong("its version does not follow the commit before it in its stream");
+        }
+        if chain.link(&commit.body) != commit.chain {
+            return wrong("its hash does not continue the chain of its stream");
+        }
+        Ok(())
+    }
+
+    /// The body is a batch of the events that the row promises, and its commands are known. Gives how many of them were
+    /// first seen here.
+    fn check_events(&self, connection: &Connection, keyed: &KeyedCommit) -> Result<i64, LogError> {
+        let commit = &keyed.commit;
+        let wrong = |reason: &str| damaged(commit.position, reason);
+        let events = parse_body(&commit.body).map_err(|e| wrong(&e.to_string()))?;
+        let promised = events.len() == commit.count as usize
+            && events.iter().all(|event| event.subject == commit.stream)
+            && events.first().is_some_and(|first| first.streamversion == commit.first_version);
+        if !promised {
+            return Err(wrong("its events are not those that its row promises"));
+        }
+        let mut statement = cached(
+            connection,
+            "SELECT hash, first_version, count, position FROM commands WHERE stream = ?1 AND command = ?2",
+        )?;
+        let mut first_seen = 0;
+        for span in spans(&events) {
+            let known: Option<([u8; 16], i64, u32, i64)> = statement
+                .query_row((keyed.stream_key, span.command_id.uuid().as_bytes().as_slice()), |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })
+                .optional()
+                .map_err(file_error)?;
+            let (hash, first_version, count, row) =
+                known.ok_or_else(|| wrong("the command index has lost one of its commands"))?;
+            let CommandSpan { command_hash, first_version: expected, count: expected_count, .. } = span;
+            let position = position_of(self.rows(), row);
+            let same =
+                (hash, first_version.cast_unsigned(), count) == (command_hash.0, expected, expected_count);
+            if position > commit.position
+                || (position == commit.position && !same && expected <= first_version.cast_unsigned())
+            {
+                return Err(wrong("the command index tells something else about one of its commands"));
+            }
+            first_seen += i64::from(position == commit.position && same);
+        }
+        Ok(first_seen)
+    }
+
+    /// The indexes hold nothing that the walk did not see.
+    fn check_indexes(
+        &self,
+        connection: &Connection,
+        partition: &PartitionRow,
+        end: Offset,
+        walked: &Walked,
+    ) -> Result<(), LogError> {
+        let (first, last) = (partition.row_of(0), partition.after(end));
+        let count = |sql: &str| -> Result<i64, LogError> {
+            connection.query_row(sql, (first, last), |row| row.get(0)).map_err(file_error)
+        };
+        let versions = count("SELECT count(*) FROM versions WHERE position BETWEEN ?1 AND ?2")?;
+        if versions.cast_unsigned() != walked.report.commits {
+            let lost = count(
+                "SELECT coalesce(min(v.position), ?1) FROM versions v LEFT JOIN commits c ON c.position = v.position
+                 WHERE v.position BETWEEN ?1 AND ?2 AND c.position IS NULL",
+            )?;
+            return Err(damaged(position_of(self.rows(), lost), "the commit is missing"));
+        }
+        let commands = count("SELECT count(*) FROM commands WHERE position BETWEEN ?1 AND ?2")?;
+        if commands != walked.commands {
+            let position = position_of(self.rows(), last);
+            let reason = format!(
+                "up to here the command index holds {commands} commands, the commits {}",
+                walked.commands
+            );
+            return Err(LogError::Damaged { position, reason });
+        }
+        Ok(())
+    }
+
+    /// Every stream has a commit.
+    fn check_streams(&self, connection: &Connection) -> Result<(), LogError> {
+        let empty: Option<i64> = connection
+            .query_row(
+                "SELECT key FROM streams s WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.stream = s.key) LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(file_error)?;
+        match empty {
+            Some(key) => Err(LogError::File(format!("the stream with key {key} has lost its commits"))),
+            None => Ok(()),
+        }
+    }
+}

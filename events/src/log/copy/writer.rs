@@ -1,0 +1,230 @@
+//! The one hand that writes a copy: judges commits against the heads and adds the valid ones, a transaction at a time.
+
+use std::{collections::HashMap, fs::File, sync::Arc, sync::atomic::Ordering};
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::{CopyReader, file_error, row_checksum, schema};
+use crate::{
+    envelope::CommandSpan,
+    log::{
+        ChainHash, LogError,
+        judge::{Judgement, judge},
+    },
+    stream::{BEFORE_FIRST, Offset, Partition, Position, StreamId, Version},
+};
+
+/// Where a stream stands, and what its next commit needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::log) struct Head {
+    /// The stream's integer key.
+    key: i64,
+    /// The version of its last event.
+    pub(in crate::log) version: Version,
+    /// Its hash chain.
+    chain: ChainHash,
+}
+
+/// A commit on its way into the copy.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::log) struct Candidate<'a> {
+    /// The stream it is for.
+    pub(in crate::log) stream: StreamId,
+    /// The version of its first event.
+    pub(in crate::log) first_version: Version,
+    /// How many events it has.
+    pub(in crate::log) count: u32,
+    /// The commands it answers.
+    pub(in crate::log) commands: &'a [CommandSpan],
+    /// The sealed bytes.
+    pub(in crate::log) body: &'a [u8],
+    /// [`super::body_checksum`] of the body, taken before the commit reached the writer's thread.
+    pub(in crate::log) body_checksum: u32,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::log) enum Outcome {
+    /// It was added at this position; durable once the transaction is committed.
+    Added(Position),
+    /// It was not; the stream stands at this version.
+    Refused(Judgement, Version),
+}
+
+/// Writes the copy. There is one per file, on one thread. After any error the transaction's fate is unknown and the
+/// writer must not be used again: a sync that failed once may report success when repeated, having lost the data.
+pub(in crate::log) struct CopyWriter {
+    connection: Connection,
+    reader: Arc<CopyReader>,
+    /// What the open transaction changed; moved to the shared cache once it is durable.
+    changed: HashMap<StreamId, Head>,
+    /// The ends of the partitions as the open transaction leaves them, in the order of [`CopyReader::partitions`].
+    ends: Vec<Offset>,
+    next_stream_key: i64,
+    /// Held for as long as this process may write the file.
+    _lock: File,
+}
+
+impl CopyWriter {
+    pub(super) fn new(connection: Connection, reader: Arc<CopyReader>, lock: File) -> Result<Self, LogError> {
+        let next_stream_key = connection
+            .query_row("SELECT coalesce(max(key), 0) + 1 FROM streams", [], |row| row.get(0))
+            .map_err(file_error)?;
+        let ends = reader.partitions.iter().map(|known| known.row.end).collect();
+        Ok(Self { connection, reader, changed: HashMap::new(), ends, next_stream_key, _lock: lock })
+    }
+
+    /// The connection, for checkpoints between transactions.
+    pub(in crate::log) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// What is shared with the readers.
+    pub(in crate::log) fn reader(&self) -> &Arc<CopyReader> {
+        &self.reader
+    }
+
+    /// Starts a transaction.
+    pub(in crate::log) fn begin(&mut self) -> Result<(), LogError> {
+        self.changed.clear();
+        self.run("BEGIN IMMEDIATE")
+    }
+
+    /// Makes the transaction durable, then visible to [`CopyReader::head`] and [`CopyReader::end`].
+    pub(in crate::log) fn commit(&mut self) -> Result<(), LogError> {
+        self.run("COMMIT")?;
+        for (stream, head) in self.changed.drain() {
+            self.reader.heads.insert(stream, head);
+        }
+        for (known, end) in self.reader.partitions.iter().zip(&self.ends) {
+            known.end.store(*end, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn run(&self, sql: &str) -> Result<(), LogError> {
+        self.statement(sql)?.execute([]).map(drop).map_err(file_error)
+    }
+
+    fn statement(&self, sql: &str) -> Result<CachedStatement<'_>, LogError> {
+        self.connection.prepare_cached(sql).map_err(file_error)
+    }
+
+    /// Where `stream` stands within the open transaction; `None` when it has no commit.
+    pub(in crate::log) fn head(&self, stream: StreamId) -> Result<Option<Head>, LogError> {
+        if let Some(head) = self.changed.get(&stream) {
+            return Ok(Some(*head));
+        }
+        if let Some(head) = self.reader.heads.get(&stream) {
+            return Ok(Some(head));
+        }
+        let key: Option<i64> = self
+            .statement("SELECT key FROM streams WHERE uuid = ?1 AND category = ?2")?
+            .query_row((stream.uuid.as_bytes().as_slice(), stream.category.name()), |row| row.get(0))
+            .optional()
+            .map_err(file_error)?;
+        let Some(key) = key else { return Ok(None) };
+        let (version, chain): (i64, [u8; 32]) = self
+            .statement(
+                "SELECT v.last_version, c.chain FROM versions v JOIN commits c ON c.position = v.position
+                 WHERE v.stream = ?1 ORDER BY v.last_version DESC LIMIT 1",
+            )?
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(file_error)?;
+        Ok(Some(Head { key, version: version.cast_unsigned(), chain: ChainHash(chain) }))
+    }
+
+    /// The offset after the partition's last commit, the open transaction included.
+    pub(in crate::log) fn next_offset(&self, partition: usize) -> Offset {
+        self.ends[partition] + 1
+    }
+
+    /// Judges `candidate`, reached at `offset` of the partition with index `partition`, and adds it when it is valid.
+    pub(in crate::log) fn add(
+        &mut self,
+        partition: usize,
+        offset: Offset,
+        candidate: &Candidate<'_>,
+    ) -> Result<Outcome, LogError> {
+        let head = self.head(candidate.stream)?;
+        let version = head.map_or(0, |head| head.version);
+        let judgement = judge(version, candidate.first_version);
+        if judgement != Judgement::Valid {
+            return Ok(Outcome::Refused(judgement, version));
+        }
+        assert!(
+            offset > self.ends[partition] && offset <= schema::OFFSET_MAX,
+            "offsets grow and fit a position"
+        );
+        let head = match head {
+            Some(head) => head,
+            None => self.add_stream(candidate.stream)?,
+        };
+        let row = self.reader.partitions[partition].row.row_of(offset);
+        let head = self.add_rows(row, head, candidate)?;
+        self.changed.insert(candidate.stream, head);
+        self.ends[partition] = offset;
+        let partition = self.reader.partitions[partition].row.partition;
+        Ok(Outcome::Added(Position { partition, offset }))
+    }
+
+    fn add_stream(&mut self, stream: StreamId) -> Result<Head, LogError> {
+        let key = self.next_stream_key;
+        self.statement("INSERT INTO streams VALUES (?1, ?2, ?3)")?
+            .execute((key, stream.uuid.as_bytes().as_slice(), stream.category.name()))
+            .map_err(file_error)?;
+        self.next_stream_key += 1;
+        Ok(Head { key, version: 0, chain: ChainHash::default() })
+    }
+
+    fn add_rows(&self, row: i64, head: Head, candidate: &Candidate<'_>) -> Result<Head, LogError> {
+        let chain = head.chain.link(candidate.body);
+        let version = head.version + u64::from(candidate.count);
+        let checksum =
+            row_checksum(candidate.body_checksum, candidate.stream, candidate.first_version, candidate.count);
+        self.statement("INSERT INTO commits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![
+                row,
+                head.key,
+                candidate.first_version.cast_signed(),
+                candidate.count,
+                checksum,
+                chain.0.as_slice(),
+                candidate.body
+            ])
+            .map_err(file_error)?;
+        self.statement("INSERT INTO versions VALUES (?1, ?2, ?3)")?
+            .execute((head.key, version.cast_signed(), row))
+            .map_err(file_error)?;
+        // A command that is already known keeps its first outcome.
+        let mut statement = self.statement(
+            "INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (stream, command) DO NOTHING",
+        )?;
+        for span in candidate.commands {
+            statement
+                .execute(params![
+                    head.key,
+                    crate::ids::Id::uuid(span.command_id).as_bytes().as_slice(),
+                    span.command_hash.0.as_slice(),
+                    span.first_version.cast_signed(),
+                    span.count,
+                    row
+                ])
+                .map_err(file_error)?;
+        }
+        Ok(Head { key: head.key, version, chain })
+    }
+
+    /// Notes, within the open transaction, that the upstream was judged up to `offset`.
+    pub(in crate::log) fn set_source(
+        &mut self,
+        partition: Partition,
+        offset: Offset,
+    ) -> Result<(), LogError> {
+        debug_assert!(offset > BEFORE_FIRST);
+        self.statement("UPDATE partitions SET source_offset = ?3 WHERE service = ?1 AND number = ?2")?
+            .execute((partition.service.name(), partition.number, offset))
+            .map(drop)
+            .map_err(file_error)
+    }
+}

@@ -1,0 +1,6 @@
+//! The log: what every engine promises, and what happens when files are damaged.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod contract;
+mod embedded;
+mod support;
