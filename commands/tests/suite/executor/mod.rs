@@ -2,6 +2,7 @@
 
 mod batches;
 mod counter;
+mod on_a_real_log;
 mod outages;
 mod repetition;
 mod scripted_log;
