@@ -3,13 +3,41 @@
 //! A projection folds events into documents and does nothing else: no clock, no randomness, no I/O. What it reads and
 //! writes goes through a [`View`]; who loads and stores is the runner in `workers`, through the port [`ReadStore`].
 
+pub mod bids_by_job;
+pub mod bids_by_worker;
+pub mod board;
+pub mod contract_detail;
+pub mod job_detail;
+pub mod my_jobs;
 pub mod projection;
+pub mod sessions;
+pub mod status;
+pub mod steps;
 pub mod store;
+pub mod terms;
+pub mod timers;
 pub mod view;
+
+use std::sync::Arc;
 
 pub use projection::{Applied, ApplyError, Projection, ProjectionId, Shape};
 pub use store::{
-    Advance, Batch, Checkpoint, Collection, CollectionSpec, Cursor, Filter, Index, Order, Page, Query,
-    ReadStore, Scalar, StoreError, Write,
+    Advance, Batch, Checkpoint, Collection, CollectionSpec, Cursor, Filter, Index, Json, Order, Page,
+    PageRequest, Query, ReadStore, Reader, Scalar, StoreError, Write,
 };
 pub use view::{DocumentKey, View};
+
+/// Every projection there is, in the version this release folds.
+pub fn all() -> Vec<Arc<dyn Projection>> {
+    vec![
+        Arc::new(board::Board),
+        Arc::new(job_detail::JobDetails),
+        Arc::new(my_jobs::MyJobs),
+        Arc::new(bids_by_job::BidsByJob),
+        Arc::new(bids_by_worker::BidsByWorker),
+        Arc::new(contract_detail::ContractDetails),
+        Arc::new(sessions::Sessions),
+        Arc::new(timers::Timers),
+        Arc::new(steps::Steps),
+    ]
+}

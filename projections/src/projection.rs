@@ -95,3 +95,10 @@ pub enum ApplyError {
     #[error("{0}")]
     Poison(String),
 }
+
+impl ApplyError {
+    /// The event needs a document that is not there: history and read model do not fit together.
+    pub fn absent(what: &str, key: &str) -> Self {
+        Self::Poison(format!("there is no {what} {key}"))
+    }
+}

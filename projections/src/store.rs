@@ -2,11 +2,11 @@
 //!
 //! Dead letters, timers and open steps are documents like all others, so an engine knows nothing of them.
 
-use std::{future::Future, marker::PhantomData, pin::Pin};
+use std::{fmt, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
-use events::{LogId, Offset, Partition};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use events::{LogId, Offset, Partition, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{projection::ProjectionId, view::DocumentKey};
 
@@ -24,7 +24,13 @@ pub struct Collection<T> {
 impl<T> Collection<T> {
     /// A collection `name` with `indexes`.
     pub const fn new(name: &'static str, indexes: &'static [Index]) -> Self {
-        Self { spec: CollectionSpec { name, indexes }, of: PhantomData }
+        Self { spec: CollectionSpec { name, indexes, fields: &[] }, of: PhantomData }
+    }
+
+    /// The collection with further top-level fields that filters may name beside those of the indexes.
+    pub const fn with_fields(mut self, fields: &'static [&'static str]) -> Self {
+        self.spec.fields = fields;
+        self
     }
 }
 
@@ -35,6 +41,8 @@ pub struct CollectionSpec {
     pub name: &'static str,
     /// Its declared indexes.
     pub indexes: &'static [Index],
+    /// Scalar fields in no index that filters may name: they narrow what an index has found.
+    pub fields: &'static [&'static str],
 }
 
 /// A declared index over top-level fields, in this order, followed by the document's key. At most one of the fields
@@ -47,6 +55,45 @@ pub struct Index {
     pub fields: &'static [&'static str],
 }
 
+/// A document as JSON text, as an engine keeps it. It is serialised once, from the typed document, so that a rebuilt
+/// read model is equal byte for byte.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Json(Arc<str>);
+
+impl Json {
+    /// The document's text.
+    ///
+    /// # Errors
+    /// What serde says: a map whose keys are no text, for instance.
+    pub fn of<T: Serialize>(document: &T) -> serde_json::Result<Self> {
+        serde_json::to_string(document).map(|text| Self(text.into()))
+    }
+
+    /// Text that is known to be JSON: what an engine reads back.
+    pub fn from_text(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The typed document.
+    ///
+    /// # Errors
+    /// What serde says when it is not a `T`.
+    pub fn parse<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A value that can be indexed and compared. Text compares by bytes, like RFC 3339 times do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -57,7 +104,31 @@ pub enum Scalar {
     Text(String),
 }
 
-/// What a document must satisfy.
+impl From<i64> for Scalar {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<&str> for Scalar {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Scalar {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Timestamp> for Scalar {
+    fn from(time: Timestamp) -> Self {
+        Self::Text(time.to_string())
+    }
+}
+
+/// What a document must satisfy. A field that is absent, null or of another kind satisfies nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
     /// The field is this.
@@ -70,7 +141,8 @@ pub enum Filter {
     AtMost(&'static str, Scalar),
 }
 
-/// In which order documents come; equal ones by key, in the same direction.
+/// In which order documents come; equal ones by key, in the same direction. Documents without a value in the field
+/// are not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
     /// A top-level field.
@@ -79,8 +151,21 @@ pub struct Order {
     pub descending: bool,
 }
 
+impl Order {
+    /// Smallest first.
+    pub const fn ascending(field: &'static str) -> Self {
+        Self { field, descending: false }
+    }
+
+    /// Largest first.
+    pub const fn descending(field: &'static str) -> Self {
+        Self { field, descending: true }
+    }
+}
+
 /// Where a page ends: the order field's value and the key of its last document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cursor {
     /// The order field's value.
     pub value: Scalar,
@@ -105,13 +190,38 @@ pub struct Query {
     pub limit: usize,
 }
 
+/// Which page of a list is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Only what comes behind this; `None` for the first page.
+    pub after: Option<Cursor>,
+    /// At most this many, at least 1.
+    pub limit: usize,
+}
+
+impl PageRequest {
+    /// The first page.
+    pub fn first(limit: usize) -> Self {
+        Self { after: None, limit }
+    }
+}
+
 /// One page of documents.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Page<T> {
     /// In the order asked for.
     pub items: Vec<T>,
     /// Where the next page begins; `None` at the end.
+    #[schemars(skip)]
+    #[serde(skip)]
     pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// The page with each item turned into something else.
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(change).collect(), next: self.next }
+    }
 }
 
 /// How far one version of one projection has read one partition of one log.
@@ -140,7 +250,7 @@ pub struct Write {
     /// Which one.
     pub document: DocumentKey,
     /// What it is now; `None`: deleted.
-    pub value: Option<Value>,
+    pub value: Option<Json>,
 }
 
 /// What one transaction does: all of it or nothing.
@@ -184,7 +294,7 @@ pub trait ReadStore: Send + Sync + 'static {
         &'a self,
         projection: &'a ProjectionId,
         keys: &'a [DocumentKey],
-    ) -> StoreFuture<'a, Vec<Option<Value>>>;
+    ) -> StoreFuture<'a, Vec<Option<Json>>>;
 
     /// Carries out a batch in one transaction.
     fn commit(&self, batch: Batch) -> StoreFuture<'_, ()>;
@@ -197,11 +307,85 @@ pub trait ReadStore: Send + Sync + 'static {
     ) -> StoreFuture<'a, Option<Checkpoint>>;
 
     /// One page of documents.
-    fn find(&self, query: Query) -> StoreFuture<'_, Page<Value>>;
+    fn find(&self, query: Query) -> StoreFuture<'_, Page<Json>>;
 
     /// How the engine would serve the query, in its own words; tests look for the index's name and for scans.
     fn explain(&self, query: Query) -> StoreFuture<'_, String>;
 
     /// Removes documents and checkpoints of one version of a projection.
     fn drop_projection<'a>(&'a self, projection: &'a ProjectionId) -> StoreFuture<'a, ()>;
+}
+
+/// A collection of one version of a projection, as a query sees it.
+#[allow(missing_debug_implementations, reason = "it holds nothing but a borrowed store")]
+pub struct Reader<'a, T> {
+    store: &'a dyn ReadStore,
+    projection: ProjectionId,
+    collection: &'a Collection<T>,
+}
+
+impl<'a, T: DeserializeOwned> Reader<'a, T> {
+    /// Reads `collection` of the version of the projection called `name` that this release folds.
+    pub fn new(
+        store: &'a dyn ReadStore,
+        (name, version): (&'static str, u32),
+        collection: &'a Collection<T>,
+    ) -> Self {
+        Self { store, projection: ProjectionId { name: name.to_owned(), version }, collection }
+    }
+
+    /// The document with this key.
+    ///
+    /// # Errors
+    /// What the engine says; [`StoreError::Refused`] when the document does not decode.
+    pub async fn get(&self, key: String) -> Result<Option<T>, StoreError> {
+        Ok(self.get_many([key]).await?.pop().flatten())
+    }
+
+    /// The documents with these keys, in the order asked for.
+    ///
+    /// # Errors
+    /// As [`Reader::get`].
+    pub async fn get_many(
+        &self,
+        keys: impl IntoIterator<Item = String>,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        let collection = self.collection.spec.name;
+        let keys: Vec<DocumentKey> = keys.into_iter().map(|key| DocumentKey { collection, key }).collect();
+        let found = self.store.get_many(&self.projection, &keys).await?;
+        found.iter().map(|json| json.as_ref().map(|json| self.decode(json)).transpose()).collect()
+    }
+
+    /// One page of the documents that satisfy all `filters`.
+    ///
+    /// # Errors
+    /// As [`Reader::get`]; [`StoreError::Refused`] when no declared index serves the query.
+    pub async fn find(
+        &self,
+        filters: Vec<Filter>,
+        order: Order,
+        page: PageRequest,
+    ) -> Result<Page<T>, StoreError> {
+        let query = Query {
+            projection: self.projection.clone(),
+            collection: self.collection.spec.name,
+            filters,
+            order,
+            after: page.after,
+            limit: page.limit,
+        };
+        let found = self.store.find(query).await?;
+        let items: Result<Vec<T>, StoreError> = found.items.iter().map(|json| self.decode(json)).collect();
+        Ok(Page { items: items?, next: found.next })
+    }
+
+    fn decode(&self, json: &Json) -> Result<T, StoreError> {
+        json.parse().map_err(|e| {
+            let collection = self.collection.spec.name;
+            StoreError::Refused(format!(
+                "a document of {} {collection} does not decode: {e}",
+                self.projection
+            ))
+        })
+    }
 }
