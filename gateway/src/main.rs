@@ -1,2 +1,7 @@
 //! The binary `guildhall`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gateway::cli::main()
+}

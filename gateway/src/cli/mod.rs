@@ -1,0 +1,133 @@
+//! The command line of `guildhall`. Data on stdout, everything else on stderr.
+
+mod logging;
+mod serve;
+
+use std::{fmt::Display, io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    app::openapi_text,
+    house::OpenError,
+    openapi, routes,
+    settings::{Layers, Settings, SettingsError},
+};
+
+/// The backend of a marketplace for skilled work. Without a command it serves: everything in one process.
+#[derive(Debug, Parser)]
+#[command(name = "guildhall", version)]
+struct Arguments {
+    /// A settings file; without it GUILDHALL_CONFIG, else ./guildhall.toml if there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the settings in force, each with its source; secrets are masked.
+    Config,
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+/// How a command ends: 0 ok, 1 error, 2 usage, 7 unreachable.
+#[derive(Debug)]
+pub enum Failure {
+    /// It did not work out.
+    Error(String),
+    /// It was asked for in a way that makes no sense.
+    Usage(String),
+    /// The server does not answer.
+    Unreachable(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Error(_) => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Unreachable(_) => ExitCode::from(7),
+        }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Error(text) | Self::Usage(text) | Self::Unreachable(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::Error(error.to_string())
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // A second call finds the provider installed: nothing to do.
+    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let layers = || Layers::of_process(arguments.config.as_deref());
+    match arguments.command {
+        None => serve::serve(layers()?.settings()?),
+        Some(Command::Config) => {
+            let layers = layers()?;
+            // What cannot be used is still worth seeing; the complaint follows.
+            print(&layers.render())?;
+            layers.settings()?;
+            Ok(())
+        }
+        Some(Command::Openapi) => print(&openapi_text(&openapi::document(&routes::operations()))),
+    }
+}
+
+/// Writes to stdout. A reader that has gone (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Error(format!("cannot write: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn complain(failure: &Failure) {
+    // There is nobody left to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "guildhall: {failure}");
+}
+
+/// A runtime for commands that need one.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Error(format!("cannot start threads: {error}")))
+}
+
+/// Logging and a runtime, for commands that work on the data folder.
+pub(crate) fn prepared(settings: &Settings) -> Result<tokio::runtime::Runtime, Failure> {
+    logging::start(settings)?;
+    runtime()
+}

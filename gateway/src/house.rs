@@ -1,0 +1,185 @@
+//! The house: everything one process runs, opened in order and closed in reverse.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use commands::{
+    Executor, ExecutorSettings,
+    test_clock::{TestClock, the_test_clock},
+};
+use events::{
+    keys::{KeyError, KeyRing, MasterKey},
+    log::{EventLog, LogError, LogOptions},
+    snapshots::SnapshotStore,
+    time::DomainClock,
+};
+use secrecy::ExposeSecret;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use crate::{
+    app::{App, Documents, Parts},
+    routes,
+    security::{links::Links, passwords::Passwords, tokens::Tokens},
+    server,
+    settings::{Profile, Settings},
+};
+
+/// Why the house could not be opened, in words for who starts it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the data folder.
+    #[error(
+        "the data folder {folder} is in use by another process: stop that one first (or use its HTTP API), \
+         or name another folder with GUILDHALL_DATA"
+    )]
+    Locked {
+        /// The folder.
+        folder: String,
+    },
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(LogError),
+    /// The keys of personal data cannot be opened.
+    #[error("the key file cannot be opened: {0}")]
+    Keys(#[from] KeyError),
+    /// Something of the process itself.
+    #[error("{0}")]
+    Process(String),
+}
+
+/// Log, keys and executor, for whoever works on the data folder.
+pub struct House {
+    /// What handlers reach.
+    pub app: App,
+}
+
+impl std::fmt::Debug for House {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("House").finish_non_exhaustive()
+    }
+}
+
+impl House {
+    /// Opens the data folder. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(settings: Settings) -> Result<Self, OpenError> {
+        let log = open_log(&settings, false)?;
+        let master = MasterKey::from_hex(settings.secrets.master_key.expose_secret())?;
+        let keys = Arc::new(KeyRing::open(&settings.data.join("keys.db"), &master)?);
+        let clock = DomainClock::new();
+        let executor = start_executor(&settings, &log, &clock)?;
+        set_clock(&settings, &executor, &clock).await?;
+        let parts = Parts {
+            executor,
+            log,
+            keys,
+            tokens: Tokens::new(&settings.auth),
+            passwords: Passwords::new(&settings.auth).map_err(OpenError::Process)?,
+            links: Links::new(&settings.secrets),
+            documents: Documents::render(),
+            settings,
+        };
+        Ok(Self { app: App::new(parts) })
+    }
+
+    /// Lets commands under way finish, then closes the files.
+    pub async fn close(self) {
+        let patience = Duration::from_millis(self.app.settings.http.drain_timeout_ms);
+        self.app.executor.close(patience).await;
+        let log = Arc::clone(&self.app.log);
+        if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
+            tracing::error!("closing the log broke off");
+        }
+    }
+}
+
+/// The log in the data folder; `read_only` also while another process has it.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open_log(settings: &Settings, read_only: bool) -> Result<Arc<dyn EventLog>, OpenError> {
+    let folder = settings.data.display().to_string();
+    let options = LogOptions { read_only, ..LogOptions::at(format!("embedded:{folder}")) };
+    events::log::open(&options).map_err(|error| match error {
+        LogError::Locked => OpenError::Locked { folder },
+        error => OpenError::Log(error),
+    })
+}
+
+fn start_executor(
+    settings: &Settings,
+    log: &Arc<dyn EventLog>,
+    clock: &DomainClock,
+) -> Result<Executor, OpenError> {
+    let snapshots = SnapshotStore::open(&settings.data.join("snapshots.db"), log.id())
+        .map_err(|error| OpenError::Process(format!("the snapshots' file cannot be opened: {error}")))?;
+    let policy = Arc::new(settings.policy.clone());
+    let snapshots = Some(Arc::new(snapshots));
+    Ok(Executor::start(Arc::clone(log), policy, clock.clone(), snapshots, ExecutorSettings::default()))
+}
+
+/// Domain time goes on where it was. In production there is no other time than the machine's.
+async fn set_clock(settings: &Settings, executor: &Executor, clock: &DomainClock) -> Result<(), OpenError> {
+    let moved = executor.load::<TestClock>(the_test_clock()).await;
+    let offset_ms = moved.map_err(|outage| OpenError::Process(outage.to_string()))?.state.offset_ms();
+    if settings.profile == Profile::Production && offset_ms != 0 {
+        return Err(OpenError::Process(
+            "the test clock of this log was moved: it is a development log and is not served in production"
+                .into(),
+        ));
+    }
+    clock.set_offset_ms(offset_ms);
+    Ok(())
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    /// What its handlers reach.
+    pub app: App,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens the house and serves it on `settings.listen`.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn start(settings: Settings) -> Result<Self, OpenError> {
+        crate::metering::recorder();
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .map_err(|error| OpenError::Process(format!("cannot listen on {}: {error}", settings.listen)))?;
+        let address = listener.local_addr().map_err(|error| OpenError::Process(error.to_string()))?;
+        let house = House::open(settings).await?;
+        let (stop, stopped) = oneshot::channel();
+        let app = house.app.clone();
+        let router = routes::router(app.clone());
+        let http = app.settings.http.clone();
+        let task = tokio::spawn(async move {
+            let until = async move {
+                // A dropped sender stops the server as well.
+                let _ = stopped.await;
+            };
+            server::serve(listener, router, &http, until).await;
+            house.close().await;
+        });
+        Ok(Self { address, app, stop, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more connections, finishes what is under way within its bound, closes everything.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        if self.task.await.is_err() {
+            tracing::error!("the server broke off");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A problem document (RFC 9457): what went wrong, with a stable code.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use commands::{CommandError, Conflict, Outage, Rejection, RejectionKind};
+use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Code, RequestContext};
+
+/// Seconds a client should wait before it tries again what was refused for lack of room or a short outage.
+const RETRY_AFTER_S: u32 = 1;
+
+/// An answer that says no. Its `instance` and `trace_id` are added on the way out.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    title: &'static str,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    retry_after_s: Option<u32>,
+    more: Vec<(&'static str, Value)>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FieldError {
+    /// Where it stands in the body, dots between names: `budget.min.amount`.
+    pub field: String,
+    /// A stable code.
+    pub code: Cow<'static, str>,
+    /// For people.
+    pub message: String,
+}
+
+/// The document as it goes over the wire.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub struct ProblemDocument<'a> {
+    /// Where the code is explained; relative to this server.
+    #[serde(rename = "type")]
+    problem_type: String,
+    /// A short sentence, the same at every occurrence of the code.
+    title: &'a str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened this time.
+    detail: &'a str,
+    /// The path that was asked for.
+    instance: &'a str,
+    /// A stable code, to be compared by programs.
+    code: &'a str,
+    /// The correlation id under which the server logged it.
+    trace_id: &'a str,
+    /// What is wrong with which field.
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    errors: &'a [FieldError],
+    /// What else a code brings.
+    #[serde(flatten)]
+    more: serde_json::Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem with one of the gateway's own codes.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let again = code.status() == StatusCode::SERVICE_UNAVAILABLE;
+        Self {
+            status: code.status(),
+            code: code.code().into(),
+            title: code.title(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_s: again.then_some(RETRY_AFTER_S),
+            more: Vec::new(),
+        }
+    }
+
+    /// There is no such thing, or the caller may not know that there is.
+    pub fn not_found() -> Self {
+        Self::new(Code::NotFound, "nothing here, or nothing you may see")
+    }
+
+    /// Something that must not happen happened. `cause` is logged and never told.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        Self::new(Code::Internal, "it was logged under this trace_id")
+    }
+
+    /// The machinery is away. `cause` is logged and never told.
+    pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
+        tracing::warn!(%cause, "not available");
+        Self::new(Code::Unavailable, "nothing was done; try again")
+    }
+
+    /// A problem with one field.
+    pub fn field(code: Code, field: impl Into<String>, message: impl Into<String>) -> Self {
+        let error = FieldError { field: field.into(), code: code.code().into(), message: message.into() };
+        let detail = format!("{}: {}", error.field, error.message);
+        Self::new(code, detail).with_errors(vec![error])
+    }
+
+    /// With what is wrong with each field.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// With one more member of the document.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.more.push((name, value.into()));
+        self
+    }
+
+    /// What the rules of the marketplace refused.
+    pub fn rejected<R: Rejection>(rejection: &R) -> Self {
+        let (status, title) = match rejection.kind() {
+            RejectionKind::NotFound => (StatusCode::NOT_FOUND, "There is no such thing"),
+            RejectionKind::Forbidden => (StatusCode::FORBIDDEN, "Not allowed"),
+            RejectionKind::State => (StatusCode::CONFLICT, "Its state does not allow this"),
+            RejectionKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "It makes no sense as asked"),
+        };
+        Self {
+            status,
+            code: rejection.code().into(),
+            title,
+            detail: rejection.to_string().into(),
+            errors: Vec::new(),
+            retry_after_s: None,
+            more: Vec::new(),
+        }
+    }
+
+    /// The status it will be answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its stable code.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The response, complete: `instance` and `trace_id` come from the request.
+    pub(crate) fn render(&self, context: &RequestContext) -> Response {
+        let document = ProblemDocument {
+            problem_type: format!("/api/docs#{}", self.code),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance: &context.path,
+            code: &self.code,
+            trace_id: &context.correlation_id,
+            errors: &self.errors,
+            more: self.more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        };
+        let body = serde_json::to_vec(&document).expect("a problem document has string keys only");
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl<R: Rejection> From<CommandError<R>> for Problem {
+    fn from(error: CommandError<R>) -> Self {
+        match error {
+            CommandError::Rejected(rejection) => Self::rejected(&rejection),
+            CommandError::Conflict(conflict) => conflict.into(),
+            CommandError::Outage(outage) => outage.into(),
+        }
+    }
+}
+
+impl From<Conflict> for Problem {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::Version { expected, actual } => {
+                Self::new(Code::VersionMismatch, format!("the version is {actual}, not {expected}"))
+                    .with("version", actual)
+            }
+            Conflict::Contended => Self::new(Code::Contended, "nothing was done; try again"),
+            Conflict::CommandReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "this Idempotency-Key stands for another request; use a fresh one",
+            ),
+        }
+    }
+}
+
+impl From<Outage> for Problem {
+    fn from(outage: Outage) -> Self {
+        match &outage {
+            Outage::TooLarge { limit, .. } => {
+                Self::new(Code::TooLarge, format!("what it leads to exceeds {limit} bytes"))
+            }
+            Outage::Overloaded => Self::new(Code::Overloaded, "nothing was done; try again later"),
+            Outage::InDoubt(_) => {
+                tracing::warn!(cause = %outage, "in doubt");
+                Self::new(Code::InDoubt, "repeat it with the same Idempotency-Key")
+            }
+            Outage::Unavailable(_) | Outage::UnknownEvent(_) | Outage::Damaged(_) => {
+                Self::unavailable(&outage)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// An empty response that carries the problem to the edge, where it is rendered.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

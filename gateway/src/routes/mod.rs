@@ -1,0 +1,56 @@
+//! The routes, one file per resource: its types, its handlers and what it answers to.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, middleware::from_fn_with_state, response::IntoResponse};
+
+use crate::{
+    app::App,
+    http::{Code, Operation, Problem, Route, edge::Edge, edge::edge},
+    metering::RouteMetrics,
+    settings::{Profile, Settings},
+};
+
+pub mod health;
+
+/// Every route there is under these settings.
+pub fn routes(profile: Profile) -> Vec<Route> {
+    let _ = profile;
+    [health::routes()].into_iter().flatten().collect()
+}
+
+/// Every operation of a development server: what the document shows.
+pub fn operations() -> Vec<Operation> {
+    routes(Profile::Development).into_iter().map(|route| route.operation).collect()
+}
+
+/// The router: each route with an edge of its own.
+pub fn router(app: App) -> Router {
+    let edge_of = |method: &str, path: &'static str| Arc::new(new_edge(&app.settings, method, path));
+    let mut router = Router::new();
+    for Route { operation, handler } in routes(app.settings.profile) {
+        let edge_state = edge_of(operation.method.as_str(), operation.path);
+        router = router.route(operation.path, handler.layer(from_fn_with_state(edge_state, edge)));
+    }
+    let unmatched = from_fn_with_state(edge_of("*", "unmatched"), edge);
+    router
+        .method_not_allowed_fallback(axum::routing::any(wrong_method).layer(unmatched.clone()))
+        .fallback_service(axum::routing::any(nothing_here).layer(unmatched).with_state(()))
+        .with_state(app)
+}
+
+fn new_edge(settings: &Settings, method: &str, path: &'static str) -> Edge {
+    Edge {
+        metrics: RouteMetrics::new(method, path),
+        uri_bytes_max: settings.http.uri_bytes_max,
+        timeout: Duration::from_millis(settings.http.request_timeout_ms),
+    }
+}
+
+async fn nothing_here() -> impl IntoResponse {
+    Problem::new(Code::NotFound, "no route has this path; see /api/docs")
+}
+
+async fn wrong_method() -> impl IntoResponse {
+    Problem::new(Code::MethodNotAllowed, "see the Allow header and /api/docs")
+}

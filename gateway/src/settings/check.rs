@@ -1,0 +1,143 @@
+//! What settings must hold beyond their types: bounds, pairs, and what production asks for.
+
+use secrecy::ExposeSecret;
+
+use super::{Layers, Origin, Profile, SECRETS, Settings, SettingsError};
+
+/// A secret in production has at least this many bytes.
+const SECRET_BYTES_MIN: usize = 32;
+
+pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), SettingsError> {
+    let checks = Checks { layers };
+    checks.bounds(settings)?;
+    checks.pairs(settings)?;
+    checks.secrets(settings)
+}
+
+struct Checks<'a> {
+    layers: &'a Layers,
+}
+
+impl Checks<'_> {
+    fn invalid(&self, key: &str, reason: &str) -> SettingsError {
+        SettingsError::Invalid {
+            key: key.to_owned(),
+            origin: self.layers.origin(key),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn pair(&self, keys: [&str; 2], reason: &str) -> SettingsError {
+        let named = keys.map(|key| format!("`{key}` ({})", self.layers.origin(key)));
+        SettingsError::Pair { keys: named.join(" and "), reason: reason.to_owned() }
+    }
+
+    /// A bound of nothing would refuse everything.
+    fn bounds(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let (http, auth, policy) = (&settings.http, &settings.auth, &settings.policy);
+        let at_least_one = [
+            ("http.connections_max", http.connections_max as u64),
+            ("http.body_bytes_max", http.body_bytes_max as u64),
+            ("http.uri_bytes_max", http.uri_bytes_max as u64),
+            ("http.headers_max", http.headers_max as u64),
+            ("http.header_read_timeout_ms", http.header_read_timeout_ms),
+            ("http.request_timeout_ms", http.request_timeout_ms),
+            ("auth.token_lifetime_s", auth.token_lifetime_s),
+            ("auth.argon2_iterations", u64::from(auth.argon2_iterations)),
+            ("auth.argon2_parallelism", u64::from(auth.argon2_parallelism)),
+            ("auth.password_hashes_max", auth.password_hashes_max as u64),
+            ("policy.bids_per_job_max", policy.bids_per_job_max as u64),
+            ("policy.milestones_per_bid_max", policy.milestones_per_bid_max as u64),
+        ];
+        let periods = [
+            ("policy.registration_abandoned_after_ms", policy.registration_abandoned_after_ms),
+            ("policy.job_expires_after_ms", policy.job_expires_after_ms),
+            ("policy.proposal_expires_after_ms", policy.proposal_expires_after_ms),
+            ("policy.review_period_ms", policy.review_period_ms),
+            ("policy.session_lifetime_ms", policy.session_lifetime_ms),
+        ];
+        let zero = at_least_one.iter().find(|(_, value)| *value == 0).map(|(key, _)| *key);
+        let negative = periods.iter().find(|(_, value)| *value <= 0).map(|(key, _)| *key);
+        match zero.or(negative) {
+            Some(key) => Err(self.invalid(key, "must be at least 1")),
+            None if http.header_bytes_max < 8192 => {
+                Err(self
+                    .invalid("http.header_bytes_max", "must be at least 8192, the least a connection reads"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn pairs(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let (http, auth, policy) = (&settings.http, &settings.auth, &settings.policy);
+        if http.consistency_wait_ms >= http.request_timeout_ms {
+            return Err(self.pair(
+                ["http.consistency_wait_ms", "http.request_timeout_ms"],
+                "a query may not wait longer than its request may take",
+            ));
+        }
+        if http.uri_bytes_max > http.header_bytes_max {
+            return Err(self.pair(
+                ["http.uri_bytes_max", "http.header_bytes_max"],
+                "the request line is part of what header_bytes_max bounds",
+            ));
+        }
+        if u128::from(auth.token_lifetime_s) * 1000 > policy.session_lifetime_ms.unsigned_abs().into() {
+            return Err(self.pair(
+                ["auth.token_lifetime_s", "policy.session_lifetime_ms"],
+                "an access token may not outlive its session",
+            ));
+        }
+        if auth.argon2_memory_kib < 8 * auth.argon2_parallelism {
+            return Err(self.pair(
+                ["auth.argon2_memory_kib", "auth.argon2_parallelism"],
+                "Argon2 needs at least 8 KiB for each lane",
+            ));
+        }
+        if auth.token_secret.expose_secret() == settings.secrets.link_secret.expose_secret() {
+            return Err(self.pair(
+                ["auth.token_secret", "secrets.link_secret"],
+                "each purpose needs a secret of its own",
+            ));
+        }
+        Ok(())
+    }
+
+    fn secrets(&self, settings: &Settings) -> Result<(), SettingsError> {
+        if settings.master_key().is_none() {
+            return Err(self.invalid("secrets.master_key", "takes 64 hexadecimal digits"));
+        }
+        if settings.profile != Profile::Production {
+            return Ok(());
+        }
+        let defaults = Layers::defaults();
+        for key in SECRETS {
+            if self.layers.origin(key) == Origin::Default || self.layers.same_value(&defaults, key) {
+                return Err(self.invalid(key, "the default is known to everybody: production needs its own"));
+            }
+        }
+        let short = [
+            ("auth.token_secret", &settings.auth.token_secret),
+            ("secrets.link_secret", &settings.secrets.link_secret),
+        ];
+        match short.iter().find(|(_, secret)| secret.expose_secret().len() < SECRET_BYTES_MIN) {
+            Some((key, _)) => Err(self.invalid(key, "production needs at least 32 bytes")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Layers {
+    fn same_value(&self, other: &Self, key: &str) -> bool {
+        let value = |layers: &Self| layers.leaves.get(key).map(|leaf| leaf.value.clone());
+        value(self) == value(other)
+    }
+}
+
+impl Settings {
+    /// The master key's bytes; `None` when it is not 64 hexadecimal digits.
+    pub fn master_key(&self) -> Option<[u8; 32]> {
+        let text = self.secrets.master_key.expose_secret();
+        data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
+    }
+}

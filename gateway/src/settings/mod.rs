@@ -1,0 +1,156 @@
+//! The settings: one struct per concern, from layers that remember where each value came from.
+
+mod check;
+mod layers;
+mod print;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use commands::Policy;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+pub use layers::{Layers, Origin, SettingsError};
+
+/// The manual: every setting with its default.
+pub const DEFAULTS: &str = include_str!("../guildhall.default.toml");
+
+/// All settings of one process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What is allowed at all.
+    pub profile: Profile,
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// The folder of the log, the keys and the read store.
+    pub data: PathBuf,
+    /// Bounds of HTTP.
+    pub http: HttpSettings,
+    /// Tokens and passwords.
+    pub auth: AuthSettings,
+    /// Keys that seal.
+    pub secrets: SecretSettings,
+    /// Periods and bounds of the marketplace.
+    pub policy: Policy,
+    /// Logs of this process.
+    pub logging: LoggingSettings,
+}
+
+/// What is allowed at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Default secrets, a test clock, logs for people.
+    Development,
+    /// None of these.
+    Production,
+}
+
+/// Bounds of HTTP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Connections served at once.
+    pub connections_max: usize,
+    /// A request's body.
+    pub body_bytes_max: usize,
+    /// A request's path and query.
+    pub uri_bytes_max: usize,
+    /// A request's line and headers.
+    pub header_bytes_max: usize,
+    /// How many headers.
+    pub headers_max: usize,
+    /// A connection that has not sent its headers by then is closed.
+    pub header_read_timeout_ms: u64,
+    /// A request that has not been answered by then is answered 503.
+    pub request_timeout_ms: u64,
+    /// Time for requests under way when the process stops.
+    pub drain_timeout_ms: u64,
+    /// How long a query waits for its read model.
+    pub consistency_wait_ms: u64,
+    /// How long an answer waits for a key of personal data.
+    pub personal_wait_ms: u64,
+}
+
+/// Tokens and passwords.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthSettings {
+    /// Signs access tokens.
+    pub token_secret: SecretString,
+    /// `iss` of access tokens.
+    pub token_issuer: String,
+    /// `aud` of access tokens.
+    pub token_audience: String,
+    /// How long an access token is good for.
+    pub token_lifetime_s: u64,
+    /// Argon2id: memory.
+    pub argon2_memory_kib: u32,
+    /// Argon2id: passes.
+    pub argon2_iterations: u32,
+    /// Argon2id: lanes.
+    pub argon2_parallelism: u32,
+    /// Passwords hashed at once.
+    pub password_hashes_max: usize,
+    /// Passwords that may wait for their turn.
+    pub password_queue_max: usize,
+}
+
+/// Keys that seal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretSettings {
+    /// Wraps the keys of personal data: 64 hexadecimal digits.
+    pub master_key: SecretString,
+    /// Seals cursors and consistency tokens.
+    pub link_secret: SecretString,
+}
+
+/// Logs of this process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoggingSettings {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which lines there are.
+    pub filter: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Human in development, JSON in production.
+    Auto,
+    /// For people.
+    Human,
+    /// For machines.
+    Json,
+}
+
+/// Settings whose values are never printed, and which production refuses at their default.
+pub(crate) const SECRETS: [&str; 3] = ["auth.token_secret", "secrets.master_key", "secrets.link_secret"];
+
+impl Layers {
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// A value that is not of its kind, or a pair that cannot both hold; each names the key and its source.
+    pub fn settings(&self) -> Result<Settings, SettingsError> {
+        let settings: Settings = self.deserialize()?;
+        check::check(&settings, self)?;
+        Ok(settings)
+    }
+}
+
+impl Settings {
+    /// JSON log lines?
+    pub fn logs_json(&self) -> bool {
+        match self.logging.format {
+            LogFormat::Auto => self.profile == Profile::Production,
+            LogFormat::Human => false,
+            LogFormat::Json => true,
+        }
+    }
+}
