@@ -169,7 +169,7 @@ impl fmt::Debug for Money {
     }
 }
 
-/// The wire form. Unknown fields are refused.
+/// An amount of one currency, in minor units. Unknown fields are refused.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Money")]

@@ -1,0 +1,114 @@
+//! The schema files as they should be, derived from the types.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use commands::Aggregate;
+use events::Event;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use crate::{fingerprints::AggregateVisitor, sorted};
+
+/// The folders under `schemas/` that hold nothing but generated and frozen files.
+pub const FOLDERS: [&str; 3] = ["events", "commands", "read-models"];
+
+/// The schema files there should be.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    /// Path below `schemas/` and text of each generated file.
+    pub generated: BTreeMap<String, String>,
+    /// Paths of the schemas of event versions that are no longer written: they must exist, and are left alone.
+    pub frozen: BTreeSet<String>,
+}
+
+impl Catalogue {
+    /// The catalogue of this release.
+    pub fn current() -> Self {
+        let mut catalogue = Self::default();
+        catalogue.add_events();
+        crate::fingerprints::for_each_aggregate(&mut catalogue);
+        catalogue.add_read_models();
+        catalogue
+    }
+
+    fn add_events(&mut self) {
+        let mut generator = generator();
+        let events = Event::all_schemas(&mut generator);
+        let definitions = generator.take_definitions(true);
+        for event in events {
+            let path = |version: u16| format!("events/{}.v{version}.json", event.event_type());
+            let title = format!("{} v{}", event.event_type(), event.version);
+            self.add(path(event.version), &title, event.schema.as_value().clone(), &definitions);
+            self.frozen.extend((1..event.version).map(path));
+        }
+    }
+
+    fn add_read_models(&mut self) {
+        // The read models name their documents here as they are built.
+    }
+
+    /// Adds the schema of one type of its own.
+    fn add_type<T: JsonSchema>(&mut self, path: String, title: &str) {
+        let mut generator = generator();
+        let schema = generator.subschema_for::<T>().to_value();
+        self.add(path, title, schema, &generator.take_definitions(true));
+    }
+
+    fn add(&mut self, path: String, title: &str, schema: Value, definitions: &Map<String, Value>) {
+        let schema = sorted(standalone(&path, title, schema, definitions));
+        let text = serde_json::to_string_pretty(&schema).expect("a JSON value serialises");
+        self.generated.insert(path, text + "\n");
+    }
+}
+
+impl AggregateVisitor for Catalogue {
+    fn visit<A: Aggregate<Command: JsonSchema>>(&mut self) {
+        let (service, category) = (A::CATEGORY.service(), A::CATEGORY);
+        let path = format!("commands/guildhall.{service}.{category}.json");
+        self.add_type::<A::Command>(path, &format!("What can be asked of guildhall.{service}.{category}"));
+    }
+}
+
+fn generator() -> SchemaGenerator {
+    SchemaSettings::draft2020_12().into_generator()
+}
+
+/// The schema as a document of its own, with the definitions it reaches and no others.
+fn standalone(path: &str, title: &str, schema: Value, definitions: &Map<String, Value>) -> Value {
+    let named = reference(&schema).and_then(|name| definitions.get(name));
+    let mut root = match named.cloned().unwrap_or(schema) {
+        Value::Object(root) => root,
+        other => Map::from_iter([("allOf".to_owned(), json!([other]))]),
+    };
+    let mut reached = BTreeMap::new();
+    for value in root.values() {
+        reach(value, definitions, &mut reached);
+    }
+    root.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+    root.insert("$id".into(), json!(path));
+    root.insert("title".into(), json!(title));
+    if !reached.is_empty() {
+        root.insert("$defs".into(), Value::Object(reached.into_iter().collect()));
+    }
+    Value::Object(root)
+}
+
+/// The name that a schema which is a reference refers to.
+fn reference(schema: &Value) -> Option<&str> {
+    schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")
+}
+
+fn reach(schema: &Value, definitions: &Map<String, Value>, reached: &mut BTreeMap<String, Value>) {
+    if let Some(name) = reference(schema)
+        && let Some(definition) = definitions.get(name)
+        && !reached.contains_key(name)
+    {
+        reached.insert(name.to_owned(), definition.clone());
+        reach(definition, definitions, reached);
+    }
+    match schema {
+        Value::Object(object) => object.values().for_each(|value| reach(value, definitions, reached)),
+        Value::Array(elements) => elements.iter().for_each(|value| reach(value, definitions, reached)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

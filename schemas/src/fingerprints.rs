@@ -1,0 +1,171 @@
+//! Fold fingerprints: a hash of what the golden histories fold to, for every aggregate and every projection.
+//!
+//! A snapshot and a read model are caches of a fold. When a fold changes, what was cached with the old one is wrong,
+//! and only a new version says so. The fingerprints, checked in, make sure that nobody forgets: the same version must
+//! fold the same histories to the same state, for ever.
+
+use std::{collections::BTreeMap, fmt, fs, io, path::Path};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use commands::Aggregate;
+use data_encoding::HEXLOWER;
+use events::DomainEvent;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    GENERATE,
+    golden::{self, GoldenError, Histories},
+    sorted,
+};
+
+/// Something to be done for every aggregate there is.
+pub trait AggregateVisitor {
+    /// Called once for each.
+    fn visit<A: Aggregate<Command: JsonSchema>>(&mut self);
+}
+
+/// The aggregates there are. A test compares them with the categories of streams.
+pub fn for_each_aggregate(visitor: &mut impl AggregateVisitor) {
+    visitor.visit::<commands::account::Account>();
+    visitor.visit::<commands::login::Login>();
+    visitor.visit::<commands::session::Session>();
+    visitor.visit::<commands::job::Job>();
+    visitor.visit::<commands::test_clock::TestClock>();
+}
+
+/// The fingerprints, by name and version of the fold: `job@1`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprints {
+    /// Of the aggregates.
+    #[serde(default)]
+    pub aggregates: BTreeMap<String, String>,
+    /// Of the projections.
+    #[serde(default)]
+    pub projections: BTreeMap<String, String>,
+}
+
+/// What the file of fingerprints and the folds disagree about. As text: what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// The fold gives something else than it did.
+    Changed(String),
+    /// The file knows no fingerprint of this version.
+    Absent(String),
+    /// The file has a fingerprint of a version or a fold that is no more.
+    Gone(String),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed(fold) => write!(
+                f,
+                "{fold} folds the golden histories to something else than it did. If the fold was meant to change, \
+                 raise its version (FOLD_VERSION of an aggregate, version() of a projection), so that snapshots and \
+                 read models made by the old one are not used, and run `{GENERATE}`. If it was not, undo the change. \
+                 If only the golden histories grew, or this version was never released, run `{GENERATE} --accept`"
+            ),
+            Self::Absent(fold) => write!(f, "{fold} has no fingerprint yet: run `{GENERATE}`"),
+            Self::Gone(fold) => write!(f, "{fold} has a fingerprint and is no more: run `{GENERATE}`"),
+        }
+    }
+}
+
+impl Fingerprints {
+    /// What the folds of this release make of the golden histories below `folder`.
+    ///
+    /// # Errors
+    /// Golden histories that do not decode.
+    pub fn current(folder: &Path) -> Result<Self, GoldenError> {
+        let histories = golden::histories(folder)?;
+        let mut aggregates = Aggregates { histories: &histories, fingerprints: BTreeMap::new() };
+        for_each_aggregate(&mut aggregates);
+        Ok(Self { aggregates: aggregates.fingerprints, projections: BTreeMap::new() })
+    }
+
+    /// The fingerprints that are checked in below `folder`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no TOML of fingerprints. No file is no fingerprints.
+    pub fn checked_in(folder: &Path) -> io::Result<Self> {
+        match fs::read_to_string(folder.join(FILE)) {
+            Ok(text) => toml::from_str(&text).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes them below `folder`.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let table = toml::to_string(self).map_err(io::Error::other)?;
+        fs::write(folder.join(FILE), format!("{HEADER}\n{}\n", table.trim_end()))
+    }
+
+    /// What `self`, checked in, and `current` disagree about.
+    pub fn differences(&self, current: &Self) -> Vec<Difference> {
+        let mut differences = compare(&self.aggregates, &current.aggregates);
+        differences.extend(compare(&self.projections, &current.projections));
+        differences
+    }
+
+    /// What should be checked in: `current`, but for changed folds that are not accepted, which keep what they had.
+    pub fn updated(&self, current: &Self, accept: bool) -> Self {
+        let update = |old: &BTreeMap<String, String>, new: &BTreeMap<String, String>| {
+            let kept = |fold: &String| old.get(fold).filter(|_| !accept);
+            new.iter().map(|(fold, hash)| (fold.clone(), kept(fold).unwrap_or(hash).clone())).collect()
+        };
+        Self {
+            aggregates: update(&self.aggregates, &current.aggregates),
+            projections: update(&self.projections, &current.projections),
+        }
+    }
+}
+
+const FILE: &str = "fingerprints.toml";
+
+const HEADER: &str = "# What every fold makes of the golden histories, by name and version: SHA-256 of its state, or of its documents.
+# Written by `cargo run -p schemas -- generate`; a changed fold needs a new version.
+";
+
+fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Difference> {
+    let known = new.iter().filter_map(|(fold, hash)| match old.get(fold) {
+        None => Some(Difference::Absent(fold.clone())),
+        Some(had) => (had != hash).then(|| Difference::Changed(fold.clone())),
+    });
+    let gone = old.keys().filter(|fold| !new.contains_key(*fold)).map(|fold| Difference::Gone(fold.clone()));
+    known.chain(gone).collect()
+}
+
+struct Aggregates<'a> {
+    histories: &'a [Histories],
+    fingerprints: BTreeMap<String, String>,
+}
+
+impl AggregateVisitor for Aggregates<'_> {
+    fn visit<A: Aggregate<Command: JsonSchema>>(&mut self) {
+        let histories = self.histories.iter().filter(|histories| histories.category == A::CATEGORY);
+        let states = histories.flat_map(|histories| &histories.streams).flat_map(|stream| {
+            // Every state on the way counts: what a later event hides would go unseen in the last one.
+            stream.iter().scan(A::default(), |state, event| {
+                if let Some(event) = A::Event::from_event(event.payload.clone()) {
+                    state.evolve(&event);
+                }
+                Some(serde_json::to_value(&*state).expect("an aggregate serialises, as snapshots need it"))
+            })
+        });
+        let hash = fingerprint(states.collect());
+        self.fingerprints.insert(format!("{}@{}", A::CATEGORY, A::FOLD_VERSION), hash);
+    }
+}
+
+/// SHA-256 of the values' JSON with sorted keys, hexadecimal.
+fn fingerprint(values: Vec<Value>) -> String {
+    let bytes = serde_json::to_vec(&sorted(Value::Array(values))).expect("a JSON value serialises");
+    HEXLOWER.encode(digest(&SHA256, &bytes).as_ref())
+}
