@@ -1,3 +1,7 @@
 //! What the write side promises, as a specification.
 
 mod executor;
+mod fixtures;
+mod job_bids;
+mod job_posting;
+mod scenario;
