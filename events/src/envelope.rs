@@ -275,7 +275,8 @@ impl CommitBuilder {
         events: &[E],
         bytes_max: usize,
     ) -> Result<(), usize> {
-        let (bytes, count, commands) = (self.commit.body.len(), self.commit.count, self.commit.commands.len());
+        let (bytes, count, commands) =
+            (self.commit.body.len(), self.commit.count, self.commit.commands.len());
         self.push(stamp, events);
         let size = self.size_bytes();
         if size > bytes_max {

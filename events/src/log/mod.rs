@@ -17,8 +17,14 @@ mod copy;
 mod embedded;
 mod judge;
 mod options;
+mod pending;
 mod progress;
 mod queue;
+#[cfg(feature = "simulation")]
+pub mod simulated;
+mod tail;
+mod tailed;
+mod upstream;
 
 pub use options::LogOptions;
 

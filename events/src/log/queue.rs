@@ -11,7 +11,7 @@ use super::{AppendError, Appended, Verdict, copy::body_checksum};
 use crate::envelope::NewCommit;
 
 /// Room in the queue is counted in units of this many bytes, at least one a commit.
-const ROOM_UNIT_BYTES: usize = 1024;
+pub(super) const ROOM_UNIT_BYTES: usize = 1024;
 
 /// A commit that waits for its verdict.
 pub(super) struct Waiting {
@@ -49,10 +49,10 @@ struct State {
 
 impl Queue {
     pub(super) fn new(bytes_max: usize) -> Arc<Self> {
-        let units = (bytes_max / ROOM_UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let room_max = room_units(bytes_max, Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            room: Arc::new(Semaphore::new(units)),
-            room_max: u32::try_from(units).expect("clamped to 32 bits"),
+            room: Arc::new(Semaphore::new(room_max as usize)),
+            room_max,
             state: Mutex::default(),
             filled: Condvar::new(),
         })
@@ -61,8 +61,7 @@ impl Queue {
     /// Puts `commit` in, at once when there is room, and gives the future of its verdict.
     pub(super) fn append(self: &Arc<Self>, commit: NewCommit, partition: usize) -> Verdict {
         let body_checksum = body_checksum(&commit.body);
-        let units = u32::try_from(commit.body.len() / ROOM_UNIT_BYTES + 1).unwrap_or(u32::MAX);
-        let units = units.min(self.room_max);
+        let units = room_units(commit.body.len() + ROOM_UNIT_BYTES, self.room_max as usize);
         let (answer, verdict) = oneshot::channel();
         let enter = move |queue: &Self, room| {
             queue.push(Waiting { commit, partition, body_checksum, answer, _room: room });
@@ -148,8 +147,13 @@ impl Queue {
     }
 }
 
+/// So many bytes as units of room, at least 1 and at most `units_max`.
+pub(super) fn room_units(bytes: usize, units_max: usize) -> u32 {
+    u32::try_from((bytes / ROOM_UNIT_BYTES).min(units_max).max(1)).unwrap_or(u32::MAX)
+}
+
 /// A writer that went away without an answer leaves its commits in doubt.
-fn settle(
+pub(super) fn settle(
     answer: Result<Result<Appended, AppendError>, oneshot::error::RecvError>,
 ) -> Result<Appended, AppendError> {
     answer.unwrap_or_else(|_| Err(AppendError::InDoubt("the writer ended without an answer".into())))

@@ -3,4 +3,6 @@
 
 mod contract;
 mod embedded;
+mod simulation;
 mod support;
+mod tailed;

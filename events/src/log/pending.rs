@@ -1,0 +1,165 @@
+//! Appends that were published and have not been judged yet.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{AppendError, Appended, judge::FORMAT, upstream::Record};
+use crate::{
+    envelope::NewCommit,
+    ids::CommitId,
+    stream::{Partition, StreamId, Version},
+};
+
+/// Where the verdict goes.
+pub(super) type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+
+/// A commit that may be on the upstream.
+struct Pending {
+    stream: StreamId,
+    first_version: Version,
+    partition: Partition,
+    record: Record,
+    /// Everyone who appended this very commit.
+    answers: Vec<Answer>,
+    published: Instant,
+    /// Its place among the bounded many, given back with the verdict.
+    _room: OwnedSemaphorePermit,
+}
+
+/// All of them, by commit and by stream.
+#[derive(Default)]
+pub(super) struct PendingAppends {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    commits: HashMap<CommitId, Pending>,
+    /// As a rule one a stream: callers keep at most one unjudged commit per stream.
+    streams: HashMap<StreamId, Vec<CommitId>>,
+    closed: Option<String>,
+}
+
+/// A record to be published (again).
+pub(super) type Publication = (Partition, Record, CommitId);
+
+impl PendingAppends {
+    /// Notes a commit before it is published; gives what to publish, or nothing when no commit is taken any more or this
+    /// one is already under way.
+    pub(super) fn enter(
+        &self,
+        commit: NewCommit,
+        partition: Partition,
+        answer: Answer,
+        room: OwnedSemaphorePermit,
+    ) -> Option<Publication> {
+        let mut state = self.lock();
+        if let Some(reason) = &state.closed {
+            let refusal = AppendError::Unavailable(reason.clone());
+            drop(state);
+            let _ = answer.send(Err(refusal));
+            return None;
+        }
+        if let Some(known) = state.commits.get_mut(&commit.id) {
+            known.answers.push(answer);
+            return None;
+        }
+        let NewCommit { id, stream, first_version, body, .. } = commit;
+        let record = Record { key: stream.to_string(), format: FORMAT, body: Arc::from(body) };
+        let publication = (partition, record.clone(), id);
+        let (answers, published) = (vec![answer], Instant::now());
+        let pending = Pending { stream, first_version, partition, record, answers, published, _room: room };
+        state.commits.insert(id, pending);
+        state.streams.entry(stream).or_default().push(id);
+        Some(publication)
+    }
+
+    /// Gives the verdict over one commit, when it is one of ours. True when somebody waited for it.
+    pub(super) fn settle(&self, commit: CommitId, verdict: &Result<Appended, AppendError>) -> bool {
+        let mut state = self.lock();
+        let pending = state.remove(commit);
+        drop(state);
+        let waited = pending.is_some();
+        for answer in pending.into_iter().flat_map(|pending| pending.answers) {
+            // Nobody may be listening any more; that takes nothing back.
+            let _ = answer.send(verdict.clone());
+        }
+        waited
+    }
+
+    /// The commits of `stream` that the stream, now at `head`, has passed: they will be void whenever they come.
+    pub(super) fn passed(&self, stream: StreamId, head: Version) -> Vec<CommitId> {
+        let state = self.lock();
+        let ids = state.streams.get(&stream).map_or(&[][..], Vec::as_slice);
+        let passed = |id: &&CommitId| state.commits.get(*id).is_some_and(|known| known.first_version <= head);
+        ids.iter().filter(passed).copied().collect()
+    }
+
+    /// The record of a commit that is still pending, to publish it again.
+    pub(super) fn again(&self, commit: CommitId) -> Option<Publication> {
+        self.lock().commits.get_mut(&commit).map(|pending| {
+            pending.published = Instant::now();
+            (pending.partition, pending.record.clone(), commit)
+        })
+    }
+
+    /// The commits that were published at least `silence` ago.
+    pub(super) fn silent(&self, silence: Duration) -> Vec<(CommitId, Partition)> {
+        let state = self.lock();
+        let silent = state.commits.iter().filter(|(_, pending)| pending.published.elapsed() >= silence);
+        silent.map(|(id, pending)| (*id, pending.partition)).collect()
+    }
+
+    /// None is pending.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().commits.is_empty()
+    }
+
+    /// Takes nothing more; the first reason stands.
+    pub(super) fn close(&self, reason: &str) {
+        self.lock().closed.get_or_insert_with(|| reason.to_owned());
+    }
+
+    /// Whether nothing is taken any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed.is_some()
+    }
+
+    /// Why nothing is taken any more.
+    pub(super) fn unavailable(&self) -> AppendError {
+        let reason = self.lock().closed.clone();
+        AppendError::Unavailable(reason.unwrap_or_else(|| "the log is closed".into()))
+    }
+
+    /// Takes nothing more, and leaves what is pending in doubt: it may be on the upstream.
+    pub(super) fn abandon(&self, reason: &str) {
+        self.close(reason);
+        let ids: Vec<CommitId> = self.lock().commits.keys().copied().collect();
+        for id in ids {
+            self.settle(id, &Err(AppendError::InDoubt(reason.to_owned())));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn remove(&mut self, commit: CommitId) -> Option<Pending> {
+        let pending = self.commits.remove(&commit)?;
+        if let Some(ids) = self.streams.get_mut(&pending.stream) {
+            ids.retain(|id| *id != commit);
+            if ids.is_empty() {
+                self.streams.remove(&pending.stream);
+            }
+        }
+        Some(pending)
+    }
+}
