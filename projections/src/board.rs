@@ -69,6 +69,7 @@ pub const ENTRIES: Collection<BoardEntry> = Collection::new(
         Index { name: "by_publication", fields: &["status", "published_at"] },
     ],
 )
+.with_arrays(&["terms", "skills"])
 .with_fields(&["currency", "budget_min", "budget_max"]);
 
 /// Drafts, by job id.

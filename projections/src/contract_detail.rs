@@ -81,7 +81,8 @@ pub const CONTRACTS: Collection<ContractDetail> = Collection::new(
         Index { name: "by_party", fields: &["parties", "proposed_at"] },
         Index { name: "by_party_and_status", fields: &["parties", "status", "proposed_at"] },
     ],
-);
+)
+.with_arrays(&["parties"]);
 
 /// Folds contracts.
 #[derive(Clone, Copy, Debug)]

@@ -9,8 +9,10 @@ pub mod board;
 pub mod contract_detail;
 pub mod job_detail;
 pub mod my_jobs;
+mod options;
 pub mod projection;
 pub mod sessions;
+mod sqlite;
 pub mod status;
 pub mod steps;
 pub mod store;
@@ -20,6 +22,7 @@ pub mod view;
 
 use std::sync::Arc;
 
+pub use options::{StoreOptions, open};
 pub use projection::{Applied, ApplyError, Projection, ProjectionId, Shape};
 pub use store::{
     Advance, Batch, Checkpoint, Collection, CollectionSpec, Cursor, Filter, Index, Json, Order, Page,

@@ -24,7 +24,13 @@ pub struct Collection<T> {
 impl<T> Collection<T> {
     /// A collection `name` with `indexes`.
     pub const fn new(name: &'static str, indexes: &'static [Index]) -> Self {
-        Self { spec: CollectionSpec { name, indexes, fields: &[] }, of: PhantomData }
+        Self { spec: CollectionSpec { name, indexes, arrays: &[], fields: &[] }, of: PhantomData }
+    }
+
+    /// The collection, some of whose indexed fields hold arrays of scalars.
+    pub const fn with_arrays(mut self, arrays: &'static [&'static str]) -> Self {
+        self.spec.arrays = arrays;
+        self
     }
 
     /// The collection with further top-level fields that filters may name beside those of the indexes.
@@ -41,12 +47,17 @@ pub struct CollectionSpec {
     pub name: &'static str,
     /// Its declared indexes.
     pub indexes: &'static [Index],
+    /// Those of the indexed fields that hold arrays of scalars.
+    pub arrays: &'static [&'static str],
     /// Scalar fields in no index that filters may name: they narrow what an index has found.
     pub fields: &'static [&'static str],
 }
 
 /// A declared index over top-level fields, in this order, followed by the document's key. At most one of the fields
 /// may hold arrays of scalars: then every element is an entry.
+///
+/// It serves a query that is ordered by its last field and says what all its other fields are ([`Filter::Is`],
+/// [`Filter::Has`]); further filters narrow what the index has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Index {
     /// Its name within the collection.

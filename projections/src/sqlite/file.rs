@@ -1,0 +1,158 @@
+//! The file: its format, its connections, and what was prepared in it.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::{
+    Failure,
+    table::{Table, is_plain},
+};
+use crate::{ProjectionId, StoreError};
+
+/// What the file is. Another format is another number.
+const FORMAT: i64 = 1;
+/// `GHrd` in the file's header: a read store of Guildhall.
+const APPLICATION: i64 = 0x4748_7264;
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 128;
+
+const TABLES: &str = "
+    CREATE TABLE guildhall_collections (
+        projection TEXT NOT NULL, version INTEGER NOT NULL, collection TEXT NOT NULL,
+        declaration TEXT NOT NULL, tables TEXT NOT NULL,
+        PRIMARY KEY (projection, version, collection)
+    ) WITHOUT ROWID;
+    CREATE TABLE guildhall_checkpoints (
+        projection TEXT NOT NULL, version INTEGER NOT NULL, partition TEXT NOT NULL,
+        log BLOB NOT NULL, offset INTEGER NOT NULL,
+        PRIMARY KEY (projection, version, partition)
+    ) WITHOUT ROWID;
+";
+
+/// The connection that writes, on a file that is made when there is none.
+///
+/// # Errors
+/// [`StoreError::Refused`] for a file of another format or none of ours.
+pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Failure> {
+    let mut connection = Connection::open(path)?;
+    configure(&connection, cache_kib)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // The store can be rebuilt from the log: a crash of the machine may cost the last transactions, never the order.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // A thread of its own copies the write-ahead log back, not whoever happens to commit.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let format: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i64 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let empty: bool =
+        transaction.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, format) {
+        (APPLICATION, FORMAT) => {}
+        (0, 0) if empty => {
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "application_id", APPLICATION)?;
+            transaction.pragma_update(None, "user_version", FORMAT)?;
+        }
+        (APPLICATION, other) => {
+            return Err(refused(format!(
+                "{} has format {other}, this release reads format {FORMAT}; it can be deleted, and is rebuilt from \
+                 the log",
+                path.display()
+            )));
+        }
+        _ => return Err(refused(format!("{} is not a read store of Guildhall", path.display()))),
+    }
+    transaction.commit()?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(path: &Path, cache_kib: u32) -> Result<Connection, Failure> {
+    let connection = Connection::open(path)?;
+    configure(&connection, cache_kib)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// A connection that copies the write-ahead log back.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, Failure> {
+    let connection = Connection::open(path)?;
+    configure(&connection, 256)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection, cache_kib: u32) -> Result<(), Failure> {
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+/// Makes the tables of one version of a projection, or checks that they were made from the same declaration.
+pub(super) fn prepare(
+    connection: &mut Connection,
+    projection: &ProjectionId,
+    tables: &[Table],
+) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for table in tables {
+        let known: Option<String> = transaction
+            .query_row(
+                "SELECT declaration FROM guildhall_collections \
+                 WHERE projection = ? AND version = ? AND collection = ?",
+                params![projection.name, projection.version, table.spec.name],
+                |row| row.get(0),
+            )
+            .optional()?;
+        match known {
+            Some(known) if known == table.declaration() => {}
+            Some(_) => {
+                return Err(refused(format!(
+                    "{} was made with other indexes; a changed declaration needs a new version of the projection",
+                    table.name
+                )));
+            }
+            None => {
+                transaction.execute_batch(&table.create())?;
+                transaction.execute(
+                    "INSERT INTO guildhall_collections VALUES (?, ?, ?, ?, ?)",
+                    params![
+                        projection.name,
+                        projection.version,
+                        table.spec.name,
+                        table.declaration(),
+                        table.names().join(" ")
+                    ],
+                )?;
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Removes all tables and checkpoints of one version of a projection.
+pub(super) fn drop_projection(connection: &mut Connection, projection: &ProjectionId) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let of = params![projection.name, projection.version];
+    let mut statement = transaction
+        .prepare("SELECT tables FROM guildhall_collections WHERE projection = ? AND version = ?")?;
+    let tables: Result<Vec<String>, rusqlite::Error> = statement.query_map(of, |row| row.get(0))?.collect();
+    drop(statement);
+    for table in tables?.iter().flat_map(|tables| tables.split(' ')) {
+        if !is_plain(table) {
+            return Err(refused(format!("the file names a table {table:?}")));
+        }
+        transaction.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+    }
+    transaction.execute("DELETE FROM guildhall_collections WHERE projection = ? AND version = ?", of)?;
+    transaction.execute("DELETE FROM guildhall_checkpoints WHERE projection = ? AND version = ?", of)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn refused(reason: String) -> Failure {
+    StoreError::Refused(reason).into()
+}

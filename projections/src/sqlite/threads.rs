@@ -1,0 +1,161 @@
+//! Who touches the file: one thread that writes, one that copies the write-ahead log back, a bounded pool that reads.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{Failure, file};
+use crate::{StoreError, options::StoreOptions};
+
+/// Writes that may wait.
+const QUEUE: usize = 64;
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The thread with the one connection that writes.
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let connection = file::open_writer(path, options.writer_cache_kib)?;
+        let wal = Wal::watch(path, options.wal_bytes)?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let thread = spawn("read-store-writer", move || write(connection, queue, &wal))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Runs `work` on the writer's connection.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let gone = || StoreError::Unavailable("the writer has stopped".into());
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // Nobody listening any more is no reason to undo what was written.
+            let _ = answer.send(work(connection));
+        });
+        self.jobs.as_ref().ok_or_else(gone)?.send(job).await.map_err(|_| gone())?;
+        Ok(answered.await.map_err(|_| gone())??)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A writer that panicked has said so on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write(mut connection: Connection, mut queue: mpsc::Receiver<Job>, wal: &Wal) {
+    while let Some(job) = queue.blocking_recv() {
+        job(&mut connection);
+        wal.look(&connection);
+    }
+}
+
+/// Keeps the write-ahead log bounded.
+struct Wal {
+    file: PathBuf,
+    bytes_max: u64,
+    wake: SyncSender<()>,
+}
+
+impl Wal {
+    fn watch(path: &Path, bytes_max: u64) -> Result<Self, StoreError> {
+        let connection = file::open_checkpointer(path)?;
+        let (wake, woken) = sync_channel(1);
+        spawn("read-store-checkpoints", move || copy_back(&connection, &woken))?;
+        let mut file = path.as_os_str().to_owned();
+        file.push("-wal");
+        Ok(Self { file: file.into(), bytes_max, wake })
+    }
+
+    fn look(&self, connection: &Connection) {
+        let bytes = std::fs::metadata(&self.file).map_or(0, |file| file.len());
+        if bytes > self.bytes_max.saturating_mul(4) {
+            // The copier cannot catch up with a writer that never pauses: now writes wait.
+            copy(connection, "TRUNCATE");
+        } else if bytes > self.bytes_max {
+            // Full means that it has been woken already.
+            let _ = self.wake.try_send(());
+        }
+    }
+}
+
+fn copy_back(connection: &Connection, woken: &Receiver<()>) {
+    while woken.recv().is_ok() {
+        copy(connection, "PASSIVE");
+    }
+}
+
+fn copy(connection: &Connection, mode: &str) {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    if let Err(error) = connection.query_row(&sql, [], |_| Ok(())) {
+        tracing::warn!(%error, "the read store's write-ahead log could not be copied back; it is tried again");
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map_err(|e| StoreError::Unavailable(format!("no thread: {e}")))
+}
+
+/// Connections that read, each used by one query at a time.
+pub(super) struct Readers {
+    idle: Arc<Mutex<Vec<Connection>>>,
+    free: Semaphore,
+}
+
+impl Readers {
+    pub(super) fn start(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
+        let count = options.readers.max(1);
+        let connections: Result<Vec<Connection>, Failure> =
+            (0..count).map(|_| file::open_reader(path, options.reader_cache_kib)).collect();
+        Ok(Self { idle: Arc::new(Mutex::new(connections?)), free: Semaphore::new(count) })
+    }
+
+    /// Runs `work` on a reader's connection, in one read transaction, on a thread that may block.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let gone = |reason: &str| StoreError::Unavailable(reason.to_owned());
+        let permit = self.free.acquire().await.map_err(|_| gone("the readers have stopped"))?;
+        let idle = Arc::clone(&self.idle);
+        let done = tokio::task::spawn_blocking(move || {
+            let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = taken.expect("there are as many connections as permits");
+            let result = read(&mut connection, work);
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            result
+        });
+        let result = done.await.map_err(|_| gone("a query ended early"));
+        drop(permit);
+        Ok(result??)
+    }
+}
+
+fn read<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Connection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let transaction = connection.transaction()?;
+    let result = work(&transaction)?;
+    transaction.commit()?;
+    Ok(result)
+}
