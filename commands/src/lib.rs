@@ -3,6 +3,8 @@
 //! A decider reads no clock, draws no random number and does no I/O: what it needs arrives in its [`Context`].
 //! Process managers are aggregates too, whose commands are other aggregates' events.
 
+#![deny(clippy::float_arithmetic)]
+
 pub mod account;
 pub mod aggregate;
 pub mod contract;

@@ -1,5 +1,7 @@
 //! Money in minor units of an ISO 4217 currency: checked, exact, never a float, never exchanged by the way.
 
+#![deny(clippy::float_arithmetic)]
+
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -1,5 +1,6 @@
 //! The command line of `guildhall`. Data on stdout, everything else on stderr.
 
+mod demo;
 mod logging;
 mod serve;
 
@@ -9,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     app::openapi_text,
+    demo::DemoArguments,
     house::OpenError,
     openapi, routes,
     settings::{Layers, Settings, SettingsError},
@@ -27,6 +29,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Tell a story through the public API of a running server (or of its own, with --self-hosted).
+    Demo(DemoArguments),
     /// Print the settings in force, each with its source; secrets are masked.
     Config,
     /// Print the OpenAPI document.
@@ -91,6 +95,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     let layers = || Layers::of_process(arguments.config.as_deref());
     match arguments.command {
         None => serve::serve(layers()?.settings()?),
+        Some(Command::Demo(arguments)) => demo::demo(&arguments),
         Some(Command::Config) => {
             let layers = layers()?;
             // What cannot be used is still worth seeing; the complaint follows.

@@ -1,0 +1,123 @@
+//! The people of the story: each with an account and a token of their own.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Client, DemoError, Reply};
+
+const PASSWORD: &str = "correct horse battery staple";
+/// How long the story waits for what the machinery does by itself.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// Somebody who is logged in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// What they are called.
+    pub name: String,
+    /// Their account.
+    pub account: String,
+    /// The API, as them.
+    pub api: Client,
+}
+
+impl Person {
+    /// Registers a new account, and logs in.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub async fn arrives(client: &Client, name: &str, role: &str, run: &str) -> Result<Self, DemoError> {
+        let first = name.split(' ').next().unwrap_or(name).to_lowercase();
+        let email = format!("{first}.{run}@example.com");
+        let registration =
+            json!({ "email": email, "password": PASSWORD, "display_name": name, "roles": [role] });
+        let registered = client.post("/api/v1/auth/register", registration).await?;
+        let registered = registered.expect(StatusCode::CREATED, &format!("{name} registers"))?;
+        let credentials = json!({ "email": email, "password": PASSWORD, "device": "guildhall demo" });
+        let session = client.post("/api/v1/auth/login", credentials).await?;
+        let session = session.expect(StatusCode::OK, &format!("{name} logs in"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            account: registered.text("/id").to_owned(),
+            api: client.bearing(session.text("/access_token"))?,
+        })
+    }
+
+    /// Posts a command that is expected to be accepted.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub async fn does(&self, path: &str, body: Value) -> Result<Reply, DemoError> {
+        let reply = self.api.post(path, body).await?;
+        if reply.status.is_success() {
+            return Ok(reply);
+        }
+        let what = format!("{}: POST {path}", self.name);
+        reply.expect(StatusCode::OK, &what)
+    }
+
+    /// Looks at `path` again and again, within bounds, until there is something to see.
+    ///
+    /// # Errors
+    /// When it did not come to be seen in time.
+    pub async fn sees<T>(
+        &self,
+        what: &str,
+        path: &str,
+        look: impl Fn(&Reply) -> Option<T>,
+    ) -> Result<T, DemoError> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < deadline {
+            if let Some(seen) = look(&self.api.get(path, None).await?) {
+                return Ok(seen);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Err(DemoError::Unexpected(format!("this did not happen within {PATIENCE:?}: {what}")))
+    }
+
+    /// Posts a command that is expected to be refused with this code.
+    ///
+    /// # Errors
+    /// When it was not refused, or for another reason.
+    pub async fn is_refused(&self, path: &str, body: Value, code: &str) -> Result<Reply, DemoError> {
+        let reply = self.api.post(path, body).await?;
+        if reply.status.is_client_error() && reply.text("/code") == code {
+            return Ok(reply);
+        }
+        let (name, got) = (&self.name, reply.text("/code"));
+        Err(DemoError::Unexpected(format!("{name}: POST {path}: {} {got} instead of {code}", reply.status)))
+    }
+}
+
+/// A word that no earlier run has used, for e-mail addresses.
+pub fn fresh_run() -> String {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    id[id.len() - 12..].to_owned()
+}
+
+/// An amount in minor units of Ghanaian cedi, as the wire has it.
+pub fn cedis(minor: i64) -> Value {
+    json!({ "amount": minor.to_string(), "currency": "GHS" })
+}
+
+/// The terms of a bid with these milestones.
+pub fn offer(letter: &str, milestones: &[(&str, i64)]) -> Value {
+    let total = milestones.iter().map(|(_, minor)| minor).sum();
+    let milestones: Vec<Value> =
+        milestones.iter().map(|(title, minor)| json!({ "title": title, "amount": cedis(*minor) })).collect();
+    json!({ "amount": cedis(total), "milestones": milestones, "cover_letter": letter })
+}
+
+/// The terms of a job with this budget.
+pub fn job(title: &str, description: &str, skills: &[&str], budget: (i64, i64)) -> Value {
+    json!({
+        "title": title,
+        "description": description,
+        "category": "web-development",
+        "skills": skills,
+        "budget": { "min": cedis(budget.0), "max": cedis(budget.1) },
+    })
+}

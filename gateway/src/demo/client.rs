@@ -1,0 +1,153 @@
+//! A client of the public HTTP API, as anybody could write one.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper_util::{
+    client::legacy::{Client as Http, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+
+/// Answers larger than this are not the API's.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What went wrong between the demo and the server.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// No answer at all.
+    #[error("{0} cannot be reached: {1}")]
+    Unreachable(String, String),
+    /// An answer, and not the one the story needs.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+/// The server, and who is talking to it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: Http<HttpConnector, Full<Bytes>>,
+    base: String,
+    bearer: Option<HeaderValue>,
+}
+
+/// An answer of the API.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body; null when it had none.
+    pub body: Value,
+    /// The consistency token, when there is one.
+    pub consistency: Option<HeaderValue>,
+}
+
+impl Reply {
+    /// The text at a JSON pointer; empty when there is none.
+    pub fn text(&self, pointer: &str) -> &str {
+        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The documents of a page.
+    pub fn items(&self) -> &[Value] {
+        self.body["items"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    /// This answer, if it has this status.
+    ///
+    /// # Errors
+    /// What was answered instead.
+    pub fn expect(self, status: StatusCode, what: &str) -> Result<Self, DemoError> {
+        if self.status == status {
+            return Ok(self);
+        }
+        let detail = [self.text("/code"), self.text("/detail")].join(": ");
+        Err(DemoError::Unexpected(format!("{what}: {} instead of {status} ({detail})", self.status)))
+    }
+}
+
+impl Client {
+    /// A client of the server at `base`, `http://127.0.0.1:8080`.
+    pub fn new(base: &str) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let http = Http::builder(TokioExecutor::new()).build(connector);
+        Self { http, base: base.trim_end_matches('/').to_owned(), bearer: None }
+    }
+
+    /// The same client, as the holder of this token.
+    ///
+    /// # Errors
+    /// When the token cannot stand in a header.
+    pub fn bearing(&self, token: &str) -> Result<Self, DemoError> {
+        let bearer = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| DemoError::Unexpected("the token cannot stand in a header".into()))?;
+        Ok(Self { bearer: Some(bearer), ..self.clone() })
+    }
+
+    /// `GET path`; with a consistency token it waits for what that command did.
+    ///
+    /// # Errors
+    /// [`DemoError::Unreachable`].
+    pub async fn get(&self, path: &str, after: Option<&HeaderValue>) -> Result<Reply, DemoError> {
+        self.send(Method::GET, path, None, after).await
+    }
+
+    /// `POST path` with a body.
+    ///
+    /// # Errors
+    /// [`DemoError::Unreachable`].
+    pub async fn post(&self, path: &str, body: Value) -> Result<Reply, DemoError> {
+        self.send(Method::POST, path, Some(body), None).await
+    }
+
+    /// `PATCH path` with a body.
+    ///
+    /// # Errors
+    /// [`DemoError::Unreachable`].
+    pub async fn patch(&self, path: &str, body: Value) -> Result<Reply, DemoError> {
+        self.send(Method::PATCH, path, Some(body), None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        after: Option<&HeaderValue>,
+    ) -> Result<Reply, DemoError> {
+        let unreachable = |reason: String| DemoError::Unreachable(self.base.clone(), reason);
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(bearer) = &self.bearer {
+            request = request.header(header::AUTHORIZATION, bearer);
+        }
+        if let Some(token) = after {
+            request = request.header("guildhall-consistency", token);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        let request = request.body(Full::new(body)).map_err(|error| unreachable(error.to_string()))?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.http.request(request))
+            .await
+            .map_err(|_| unreachable("no answer in time".into()))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        let status = answer.status();
+        let consistency = answer.headers().get("guildhall-consistency").cloned();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| unreachable(error.to_string()))?
+            .to_bytes();
+        let body =
+            if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
+        Ok(Reply { status, body, consistency })
+    }
+}
