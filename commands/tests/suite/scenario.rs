@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use commands::{Actor, Aggregate, Context, Policy, Rejection, RejectionKind};
-use events::{Id, Timestamp, ids::CommandId};
+use events::{Id, Timestamp};
 use uuid::Uuid;
 
 use super::fixtures::{command_id, noon};
@@ -78,12 +78,6 @@ impl<A: Aggregate> When<A> {
     /// Of which aggregate.
     pub fn of(mut self, id: A::Id) -> Self {
         self.context.own = id.uuid();
-        self
-    }
-
-    /// With which command id.
-    pub fn with_id(mut self, id: CommandId) -> Self {
-        self.context.command_id = id;
         self
     }
 
