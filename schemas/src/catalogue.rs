@@ -4,10 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use commands::Aggregate;
 use events::Event;
+use projections::{
+    Collection, ProjectionId, bids_by_job, bids_by_worker, board, contract_detail, job_detail, my_jobs,
+    sessions, steps, timers,
+};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::{fingerprints::AggregateVisitor, sorted};
+use crate::{
+    folding::{AggregateVisitor, for_each_aggregate},
+    sorted,
+};
 
 /// The folders under `schemas/` that hold nothing but generated and frozen files.
 pub const FOLDERS: [&str; 3] = ["events", "commands", "read-models"];
@@ -26,7 +33,7 @@ impl Catalogue {
     pub fn current() -> Self {
         let mut catalogue = Self::default();
         catalogue.add_events();
-        crate::fingerprints::for_each_aggregate(&mut catalogue);
+        for_each_aggregate(&mut catalogue);
         catalogue.add_read_models();
         catalogue
     }
@@ -43,8 +50,28 @@ impl Catalogue {
         }
     }
 
+    /// The documents of every read model. A test compares the list with the projections' collections.
     fn add_read_models(&mut self) {
-        // The read models name their documents here as they are built.
+        self.add_documents(board::ID, &board::ENTRIES);
+        self.add_documents(board::ID, &board::DRAFTS);
+        self.add_documents(job_detail::ID, &job_detail::JOBS);
+        self.add_documents(job_detail::ID, &job_detail::LINKS);
+        self.add_documents(my_jobs::ID, &my_jobs::JOBS);
+        self.add_documents(bids_by_job::ID, &bids_by_job::BIDS);
+        self.add_documents(bids_by_job::ID, &bids_by_job::AWARDS);
+        self.add_documents(bids_by_worker::ID, &bids_by_worker::BIDS);
+        self.add_documents(bids_by_worker::ID, &bids_by_worker::JOBS);
+        self.add_documents(contract_detail::ID, &contract_detail::CONTRACTS);
+        self.add_documents(sessions::ID, &sessions::SESSIONS);
+        self.add_documents(timers::ID, &timers::TIMERS);
+        self.add_documents(steps::ID, &steps::STEPS);
+    }
+
+    fn add_documents<T: JsonSchema>(&mut self, (name, version): (&str, u32), collection: &Collection<T>) {
+        let projection = ProjectionId { name: name.to_owned(), version };
+        let collection = collection.spec.name;
+        let title = format!("A document of {collection} of {projection}");
+        self.add_type::<T>(read_model_path(&projection, collection), &title);
     }
 
     /// Adds the schema of one type of its own.
@@ -59,6 +86,11 @@ impl Catalogue {
         let text = serde_json::to_string_pretty(&schema).expect("a JSON value serialises");
         self.generated.insert(path, text + "\n");
     }
+}
+
+/// Where the schema of a collection's documents lies, below `schemas/`.
+pub fn read_model_path(projection: &ProjectionId, collection: &str) -> String {
+    format!("read-models/{projection}.{collection}.json")
 }
 
 impl AggregateVisitor for Catalogue {

@@ -6,34 +6,20 @@
 
 use std::{collections::BTreeMap, fmt, fs, io, path::Path};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 use commands::Aggregate;
 use data_encoding::HEXLOWER;
-use events::DomainEvent;
+use events::RecordedEvent;
+use projections::Projection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     GENERATE,
+    folding::{AggregateVisitor, Unfoldable, for_each_aggregate, states, writes},
     golden::{self, GoldenError, Histories},
     sorted,
 };
-
-/// Something to be done for every aggregate there is.
-pub trait AggregateVisitor {
-    /// Called once for each.
-    fn visit<A: Aggregate<Command: JsonSchema>>(&mut self);
-}
-
-/// The aggregates there are. A test compares them with the categories of streams.
-pub fn for_each_aggregate(visitor: &mut impl AggregateVisitor) {
-    visitor.visit::<commands::account::Account>();
-    visitor.visit::<commands::login::Login>();
-    visitor.visit::<commands::session::Session>();
-    visitor.visit::<commands::job::Job>();
-    visitor.visit::<commands::test_clock::TestClock>();
-}
 
 /// The fingerprints, by name and version of the fold: `job@1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +33,7 @@ pub struct Fingerprints {
     pub projections: BTreeMap<String, String>,
 }
 
-/// What the file of fingerprints and the folds disagree about. As text: what to do.
+/// What the file of fingerprints and the folds disagree about. What to do says [`report`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// The fold gives something else than it did.
@@ -61,29 +47,45 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Changed(fold) => write!(
-                f,
-                "{fold} folds the golden histories to something else than it did. If the fold was meant to change, \
-                 raise its version (FOLD_VERSION of an aggregate, version() of a projection), so that snapshots and \
-                 read models made by the old one are not used, and run `{GENERATE}`. If it was not, undo the change. \
-                 If only the golden histories grew, or this version was never released, run `{GENERATE} --accept`"
-            ),
+            Self::Changed(fold) => {
+                write!(f, "{fold} folds the golden histories to something else than it did")
+            }
             Self::Absent(fold) => write!(f, "{fold} has no fingerprint yet: run `{GENERATE}`"),
             Self::Gone(fold) => write!(f, "{fold} has a fingerprint and is no more: run `{GENERATE}`"),
         }
     }
 }
 
+/// The differences, a line each, and what to do about changed folds; empty when there are none.
+pub fn report(differences: &[Difference]) -> String {
+    let mut lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    if differences.iter().any(|difference| matches!(difference, Difference::Changed(_))) {
+        lines.push(format!(
+            "  If a fold was meant to change, raise its version (FOLD_VERSION of an aggregate, version() of a projection), \
+             so that snapshots and read models made by the old one are not used, and run `{GENERATE}`.\n  \
+             If it was not, undo the change.\n  \
+             If only the golden histories grew, or the version was never released, run `{GENERATE} --accept`."
+        ));
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
 impl Fingerprints {
     /// What the folds of this release make of the golden histories below `folder`.
     ///
     /// # Errors
-    /// Golden histories that do not decode.
+    /// Golden histories that do not decode, or that a projection cannot apply.
     pub fn current(folder: &Path) -> Result<Self, GoldenError> {
         let histories = golden::histories(folder)?;
         let mut aggregates = Aggregates { histories: &histories, fingerprints: BTreeMap::new() };
         for_each_aggregate(&mut aggregates);
-        Ok(Self { aggregates: aggregates.fingerprints, projections: BTreeMap::new() })
+        let aggregates = aggregates.fingerprints;
+        let (events, mut of_projections) = (golden::by_time(histories), BTreeMap::new());
+        for projection in projections::all() {
+            let fold = format!("{}@{}", projection.name(), projection.version());
+            of_projections.insert(fold, of_projection(&*projection, &events)?);
+        }
+        Ok(Self { aggregates, projections: of_projections })
     }
 
     /// The fingerprints that are checked in below `folder`.
@@ -149,23 +151,32 @@ struct Aggregates<'a> {
 
 impl AggregateVisitor for Aggregates<'_> {
     fn visit<A: Aggregate<Command: JsonSchema>>(&mut self) {
-        let histories = self.histories.iter().filter(|histories| histories.category == A::CATEGORY);
-        let states = histories.flat_map(|histories| &histories.streams).flat_map(|stream| {
-            // Every state on the way counts: what a later event hides would go unseen in the last one.
-            stream.iter().scan(A::default(), |state, event| {
-                if let Some(event) = A::Event::from_event(event.payload.clone()) {
-                    state.evolve(&event);
-                }
-                Some(serde_json::to_value(&*state).expect("an aggregate serialises, as snapshots need it"))
-            })
-        });
-        let hash = fingerprint(states.collect());
-        self.fingerprints.insert(format!("{}@{}", A::CATEGORY, A::FOLD_VERSION), hash);
+        let mut hash = Context::new(&SHA256);
+        for state in states::<A>(self.histories) {
+            let state = serde_json::to_value(&state).expect("an aggregate serialises, as snapshots need it");
+            add(&mut hash, &sorted(state).to_string());
+        }
+        self.fingerprints.insert(format!("{}@{}", A::CATEGORY, A::FOLD_VERSION), finished(hash));
     }
 }
 
-/// SHA-256 of the values' JSON with sorted keys, hexadecimal.
-fn fingerprint(values: Vec<Value>) -> String {
-    let bytes = serde_json::to_vec(&sorted(Value::Array(values))).expect("a JSON value serialises");
-    HEXLOWER.encode(digest(&SHA256, &bytes).as_ref())
+/// Documents are hashed as the text they are stored as: a rebuilt read model is equal byte for byte.
+fn of_projection(projection: &dyn Projection, events: &[RecordedEvent]) -> Result<String, Unfoldable> {
+    let mut hash = Context::new(&SHA256);
+    for write in writes(projection, events)? {
+        add(&mut hash, write.document.collection);
+        add(&mut hash, &write.document.key);
+        add(&mut hash, write.value.as_ref().map_or("", |json| json.text()));
+    }
+    Ok(finished(hash))
+}
+
+/// Adds one text, so that no two lists of texts look alike.
+fn add(hash: &mut Context, text: &str) {
+    hash.update(&(text.len() as u64).to_be_bytes());
+    hash.update(text.as_bytes());
+}
+
+fn finished(hash: Context) -> String {
+    HEXLOWER.encode(hash.finish().as_ref())
 }

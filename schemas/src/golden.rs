@@ -16,6 +16,8 @@ use events::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::folding::Unfoldable;
+
 /// Why a golden file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum GoldenError {
@@ -28,6 +30,9 @@ pub enum GoldenError {
     /// An event in it does not decode.
     #[error("{0}: {1}")]
     Event(PathBuf, DecodeError),
+    /// A projection cannot apply an event of a history.
+    #[error(transparent)]
+    Unfoldable(#[from] Unfoldable),
 }
 
 /// One event version, as it was written.

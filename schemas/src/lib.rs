@@ -8,7 +8,7 @@
 //!   new event or version gets its sample by hand; none is ever changed or removed.
 //! - `golden/histories/<category>.json`: whole streams, told as they would happen. They may grow.
 //! - `fingerprints.toml`: hashes of what every aggregate and every projection makes of these histories
-//!   ([`fingerprints`]). A fold that changes without a new version fails the tests.
+//!   ([`folding`], [`fingerprints`]). A fold that changes without a new version fails the tests.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,7 @@ use serde_json::Value;
 pub mod catalogue;
 pub mod files;
 pub mod fingerprints;
+pub mod folding;
 pub mod golden;
 
 /// How everything here that is generated is brought up to date, as problems tell it.

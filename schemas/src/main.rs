@@ -6,7 +6,12 @@ use std::{
     process::ExitCode,
 };
 
-use schemas::{catalogue::Catalogue, files, fingerprints::Fingerprints, folder};
+use schemas::{
+    catalogue::Catalogue,
+    files,
+    fingerprints::{Fingerprints, report},
+    folder,
+};
 
 const USAGE: &str = "\
 usage: schemas generate [--accept] | check
@@ -61,8 +66,6 @@ fn check() -> Result<bool, Box<dyn Error>> {
     for problem in &problems {
         writeln!(out, "{problem}")?;
     }
-    for difference in &differences {
-        writeln!(out, "{difference}")?;
-    }
+    write!(out, "{}", report(&differences))?;
     Ok(problems.is_empty() && differences.is_empty())
 }

@@ -1,13 +1,14 @@
 //! The schemas that are checked in are those of the types.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
-use events::Event;
-use schemars::generate::SchemaSettings;
+use events::{DomainEvent, Event};
+use schemars::{JsonSchema, generate::SchemaSettings};
 use schemas::{
-    catalogue::Catalogue,
+    catalogue::{Catalogue, read_model_path},
     files::{Problem, check, generate},
     folder,
+    folding::{AggregateVisitor, for_each_aggregate},
 };
 
 #[test]
@@ -27,6 +28,34 @@ fn every_event_and_every_aggregate_has_its_schema() {
     }
     assert!(catalogue.frozen.contains("events/guildhall.jobs.JobCreated.v1.json"));
     assert!(catalogue.generated.contains_key("commands/guildhall.jobs.job.json"));
+}
+
+struct Categories(BTreeSet<events::Category>);
+
+impl AggregateVisitor for Categories {
+    fn visit<A: commands::Aggregate<Command: JsonSchema>>(&mut self) {
+        assert_eq!(A::CATEGORY, A::Event::CATEGORY);
+        assert!(self.0.insert(A::CATEGORY), "{} is listed twice", A::CATEGORY);
+    }
+}
+
+#[test]
+fn every_category_of_streams_has_its_aggregate_in_the_list() {
+    let mut categories = Categories(BTreeSet::new());
+    for_each_aggregate(&mut categories);
+    assert_eq!(categories.0, events::Category::ALL.iter().copied().collect());
+}
+
+#[test]
+fn every_collection_of_every_read_model_has_its_schema() {
+    let mut expected = BTreeSet::new();
+    for projection in projections::all() {
+        let paths = projection.collections().iter().map(|spec| read_model_path(&projection.id(), spec.name));
+        expected.extend(paths);
+    }
+    let catalogue = Catalogue::current();
+    let listed = catalogue.generated.into_keys().filter(|path| path.starts_with("read-models/"));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), expected);
 }
 
 #[test]

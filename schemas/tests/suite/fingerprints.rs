@@ -1,7 +1,7 @@
 //! A changed fold needs a new version.
 
 use schemas::{
-    fingerprints::{Difference, Fingerprints},
+    fingerprints::{Difference, Fingerprints, report},
     folder,
 };
 
@@ -28,7 +28,8 @@ fn a_changed_fold_is_not_taken_over_unless_it_is_accepted() {
     let (changed, absent) = (Difference::Changed("job@1".into()), Difference::Absent("login@2".into()));
     let expected = [changed.clone(), absent, Difference::Gone("login@1".into())];
     assert_eq!(had.differences(&now), expected);
-    assert!(changed.to_string().contains("FOLD_VERSION") && changed.to_string().contains("--accept"));
+    let advice = report(std::slice::from_ref(&changed));
+    assert!(advice.starts_with("job@1") && advice.contains("FOLD_VERSION") && advice.contains("--accept"));
     let updated = had.updated(&now, false);
     assert_eq!(updated, aggregates([("job@1", "a"), ("login@2", "B"), ("session@1", "c")]));
     assert_eq!(updated.differences(&now), [changed]);

@@ -2,4 +2,5 @@
 
 mod current;
 mod fingerprints;
+mod folding;
 mod golden;
