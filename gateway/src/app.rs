@@ -4,8 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use axum::body::Bytes;
 use commands::Executor;
-use events::{keys::KeyRing, log::EventLog, time::DomainClock};
-use projections::ReadStore;
+use events::{keys::KeyRing, log::EventLog};
 
 use crate::{
     openapi, routes,
@@ -25,10 +24,6 @@ pub struct Parts {
     pub executor: Executor,
     /// The log.
     pub log: Arc<dyn EventLog>,
-    /// The read models.
-    pub store: Arc<dyn ReadStore>,
-    /// Domain time.
-    pub clock: DomainClock,
     /// The keys of personal data.
     pub keys: Arc<KeyRing>,
     /// Signs and reads access tokens.

@@ -164,6 +164,8 @@ impl View {
         projection: &dyn Projection,
         event: &RecordedEvent,
     ) -> Result<Applied, ApplyError> {
+        // What an event left behind that panicked.
+        self.pending.clear();
         let result = projection.apply(event, self);
         let pending = std::mem::take(&mut self.pending);
         if result.is_ok() {

@@ -1,1 +1,24 @@
 //! What runs by itself: projectors, dead letters, process managers, timers.
+//!
+//! [`Workers`] is the whole of it in one process: runners that fold the log into read models, the reactor that lets
+//! process managers hear of events, the dispatcher that issues the steps they ask for, and the timers. None of it
+//! holds state that matters: checkpoints and letters are in the read store, everything else is on the log.
+
+mod backoff;
+pub mod clock;
+
+pub mod dead_letters;
+mod documents;
+pub mod operator;
+pub mod processes;
+mod runner;
+pub mod settings;
+pub mod status;
+mod workers;
+
+pub use dead_letters::{Letter, RedriveError, Redriven};
+pub use operator::{LettersCursor, LettersPage};
+pub use processes::{Managers, Processes, PumpStatus};
+pub use settings::WorkerSettings;
+pub use status::{RunState, RunnerStatus, Verdicts};
+pub use workers::{Workers, WorkersStatus};

@@ -1,0 +1,114 @@
+//! What operators can see and do: letters, retries, resuming what has stopped.
+
+use events::ids::LetterId;
+use projections::{Cursor, ProjectionId, StoreError};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::{
+    dead_letters::{self, Letter, RedriveError, Redriven},
+    runner::{Handle, Request},
+    status::RunnerStatus,
+    workers::{Workers, known_projections},
+};
+
+/// One page of letters, projection by projection, each longest parked first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LettersPage {
+    /// The letters.
+    pub items: Vec<Letter>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<LettersCursor>,
+}
+
+/// Where a page of letters ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LettersCursor {
+    /// The projection under way.
+    pub projection: ProjectionId,
+    /// Where in its letters; `None` at their beginning.
+    pub after: Option<Cursor>,
+}
+
+impl Workers {
+    /// Every runner of this process, with its lag. Of one projection there are as many as it has partitions.
+    pub fn projections(&self) -> Vec<RunnerStatus> {
+        self.handles.iter().map(|handle| handle.status.snapshot()).collect()
+    }
+
+    /// Letters of all projections that run here, or of the one called `projection`; at most `limit` (at least 1).
+    ///
+    /// # Errors
+    /// What the read store says.
+    pub async fn letters(
+        &self,
+        projection: Option<&str>,
+        after: Option<LettersCursor>,
+        limit: usize,
+    ) -> Result<LettersPage, StoreError> {
+        let limit = limit.max(1);
+        let mut known = known_projections(&self.handles);
+        known.retain(|id| projection.is_none_or(|name| id.name == name));
+        let mut items = Vec::new();
+        for id in known {
+            let within = match &after {
+                Some(cursor) if id < cursor.projection => continue,
+                Some(cursor) if id == cursor.projection => cursor.after.clone(),
+                Some(_) | None => None,
+            };
+            if items.len() >= limit {
+                let next = Some(LettersCursor { projection: id, after: None });
+                return Ok(LettersPage { items, next });
+            }
+            let page = dead_letters::list(self.store.as_ref(), &id, within, limit - items.len()).await?;
+            items.extend(page.items);
+            if let Some(next) = page.next {
+                let next = Some(LettersCursor { projection: id, after: Some(next) });
+                return Ok(LettersPage { items, next });
+            }
+        }
+        Ok(LettersPage { items, next: None })
+    }
+
+    /// The letter with this id; `None` when there is none (any more).
+    ///
+    /// # Errors
+    /// What the read store says.
+    pub async fn letter(&self, id: LetterId) -> Result<Option<Letter>, StoreError> {
+        for projection in known_projections(&self.handles) {
+            if let Some(letter) = dead_letters::show(self.store.as_ref(), &projection, id).await? {
+                return Ok(Some(letter));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Applies what waits in the letter, in order, up to the first event that fails again. Answered when that is done,
+    /// which takes long for a letter with many followers; the work goes on when nobody waits for the answer.
+    ///
+    /// # Errors
+    /// See [`RedriveError`].
+    pub async fn retry(&self, id: LetterId) -> Result<Redriven, RedriveError> {
+        let found = self.letter(id).await.map_err(|e| RedriveError::Unavailable(e.to_string()))?;
+        let letter = found.ok_or(RedriveError::NotFound)?;
+        let (reply, answer) = oneshot::channel();
+        let handle = (self.handles.iter())
+            .find(|h| h.projection == letter.projection && h.partitions.contains(&letter.partition()))
+            .ok_or_else(|| RedriveError::NotHere(letter.projection.to_string()))?;
+        let request = Request::Redrive { sequence: letter.sequence, reply };
+        handle.requests.try_send(request).map_err(|_| RedriveError::Busy)?;
+        answer.await.unwrap_or_else(|_| Err(RedriveError::Unavailable("the runner has ended".to_owned())))
+    }
+
+    /// Lets the stopped runners of a projection go on; how many there were. What stopped them and is not mended stops
+    /// them again.
+    pub fn resume(&self, projection: &str) -> usize {
+        let stopped = |handle: &&Handle| {
+            handle.projection.name == projection
+                && matches!(handle.status.snapshot().state, crate::RunState::Stopped { .. })
+        };
+        let resumed = self.handles.iter().filter(stopped);
+        resumed.filter(|handle| handle.requests.try_send(Request::Resume).is_ok()).count()
+    }
+}

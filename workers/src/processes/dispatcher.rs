@@ -1,0 +1,59 @@
+//! The dispatcher: issues the steps that process managers have asked for.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use commands::process::ProcessError;
+use events::StreamId;
+use projections::{
+    PageRequest, ReadStore, StoreError,
+    steps::{self, OpenStep},
+};
+
+use super::{Processes, pump::Work};
+
+/// The open steps of the read model `steps`.
+#[derive(Clone)]
+pub(crate) struct Steps {
+    pub(crate) store: Arc<dyn ReadStore>,
+    pub(crate) processes: Arc<dyn Processes>,
+}
+
+/// Documents read at once.
+const PAGE: usize = 256;
+
+impl Work for Steps {
+    type Key = (StreamId, u32);
+    type Item = OpenStep;
+    const KIND: &'static str = "step";
+
+    /// The last open step of every manager: issuing it carries out those before it too.
+    async fn list(&self, limit: usize) -> Result<Vec<(Self::Key, OpenStep)>, StoreError> {
+        let mut places: HashMap<StreamId, usize> = HashMap::new();
+        let (mut steps, mut seen, mut after) = (Vec::<OpenStep>::new(), 0, None);
+        while seen < limit {
+            let page = steps::open(self.store.as_ref(), PageRequest { after, limit: PAGE }).await?;
+            seen += page.items.len();
+            for step in page.items {
+                let place = *places.entry(step.stream).or_insert(steps.len());
+                match steps.get_mut(place) {
+                    None => steps.push(step),
+                    Some(known) if known.number < step.number => *known = step,
+                    Some(_) => {}
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(steps.into_iter().map(|step| ((step.stream, step.number), step)).collect())
+    }
+
+    async fn idle(&self) -> Result<Option<Duration>, StoreError> {
+        Ok(None)
+    }
+
+    async fn issue(&self, step: OpenStep) -> Result<(), ProcessError> {
+        self.processes.dispatch(&step).await
+    }
+}

@@ -1,0 +1,110 @@
+//! Process managers at work: they hear of events, their steps are issued, timers fire.
+//!
+//! Nothing here remembers anything that matters. The reactor has a checkpoint, open steps and running timers are read
+//! models, and every command that is issued has an id that follows from its cause: so all of it can be lost, built
+//! again and repeated, and nothing happens twice.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use commands::{
+    Executor,
+    process::{self, Origin, ProcessError},
+};
+use events::{
+    RecordedEvent,
+    log::{EventLog, LogError},
+};
+use projections::{steps::OpenStep, timers::Timer};
+
+mod dispatcher;
+mod pump;
+mod reactor;
+mod timers;
+
+pub(crate) use dispatcher::Steps;
+pub use pump::PumpStatus;
+pub(crate) use pump::{Pump, PumpCell, Work};
+pub(crate) use reactor::Reacting;
+pub use reactor::reactor_id;
+pub(crate) use timers::DueTimers;
+
+/// What a process manager's part of the work answers with.
+pub type ProcessFuture<'a> = Pin<Box<dyn Future<Output = Result<(), ProcessError>> + Send + 'a>>;
+
+/// What process managers are asked to do. [`Managers`] is the real one.
+pub trait Processes: Send + Sync + 'static {
+    /// Tells every manager that has to do with it of `event`.
+    fn react<'a>(&'a self, event: &'a RecordedEvent) -> ProcessFuture<'a>;
+    /// Carries out an open step, and the steps of its manager that are open before it.
+    fn dispatch<'a>(&'a self, step: &'a OpenStep) -> ProcessFuture<'a>;
+    /// Fires a timer that is due.
+    fn fire<'a>(&'a self, timer: &'a Timer) -> ProcessFuture<'a>;
+}
+
+/// The process managers of `commands`, over the executor.
+#[derive(Clone)]
+pub struct Managers {
+    executor: Executor,
+    log: Arc<dyn EventLog>,
+}
+
+impl std::fmt::Debug for Managers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Managers").field("executor", &self.executor).finish_non_exhaustive()
+    }
+}
+
+/// Commits of a manager's stream that are looked through at once.
+const COMMITS_AT_ONCE: usize = 100;
+
+impl Managers {
+    /// The managers, deciding through `executor` on the history in `log`.
+    pub fn new(executor: Executor, log: Arc<dyn EventLog>) -> Self {
+        Self { executor, log }
+    }
+
+    /// What the request for a step goes back to, read from the event that asks for it.
+    async fn origin(&self, step: &OpenStep) -> Result<Origin, ProcessError> {
+        let (log, wanted) = (Arc::clone(&self.log), step.clone());
+        tokio::task::spawn_blocking(move || find_origin(log.as_ref(), &wanted))
+            .await
+            .map_err(|e| ProcessError::Retry(e.to_string()))?
+            .map_err(|e| ProcessError::Retry(e.to_string()))
+    }
+}
+
+fn find_origin(log: &dyn EventLog, step: &OpenStep) -> Result<Origin, LogError> {
+    let mut after = 0;
+    loop {
+        let commits = log.load(step.stream, after, COMMITS_AT_ONCE)?;
+        let Some(last) = commits.last() else {
+            return Ok(Origin {
+                correlation_id: step.stream.to_string(),
+                causation_id: Some(step.requested_by),
+                traceparent: None,
+            });
+        };
+        after = last.last_version();
+        let mut events = commits.iter().filter_map(|commit| commit.events().ok()).flatten().flatten();
+        if let Some(event) = events.find(|event| event.id == step.requested_by) {
+            return Ok(Origin::of(&event));
+        }
+    }
+}
+
+impl Processes for Managers {
+    fn react<'a>(&'a self, event: &'a RecordedEvent) -> ProcessFuture<'a> {
+        Box::pin(process::react(&self.executor, event))
+    }
+
+    fn dispatch<'a>(&'a self, step: &'a OpenStep) -> ProcessFuture<'a> {
+        Box::pin(async move {
+            let origin = self.origin(step).await?;
+            process::dispatch_step_from(&self.executor, step.stream, step.number, &origin).await
+        })
+    }
+
+    fn fire<'a>(&'a self, timer: &'a Timer) -> ProcessFuture<'a> {
+        Box::pin(process::fire_timer(&self.executor, timer.stream, &timer.timer, timer.due_at))
+    }
+}

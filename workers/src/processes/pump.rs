@@ -1,0 +1,233 @@
+//! Issues what a read model lists until it is listed no more: open steps, due timers.
+//!
+//! What was issued stays listed until the projector has heard of its outcome. So the pump remembers what it has
+//! issued, as long as it is listed, and when to try it again: it never spins.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+    future::Future,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use commands::process::ProcessError;
+use metrics::counter;
+use projections::StoreError;
+use serde::Serialize;
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
+
+use crate::{backoff::Backoff, runner::Surroundings, settings::WorkerSettings};
+
+/// What a pump lists and issues.
+pub(crate) trait Work: Sized + Clone + Send + Sync + 'static {
+    /// Tells two pieces of work apart; the same piece has the same key at every listing.
+    type Key: Clone + Debug + Eq + Hash + Send + Sync + 'static;
+    /// A piece of work.
+    type Item: Send + 'static;
+    /// `step` or `timer`, for logs and metrics.
+    const KIND: &'static str;
+
+    /// What is to be issued now, about `limit` pieces at most.
+    fn list(&self, limit: usize) -> impl Future<Output = Result<Listed<Self>, StoreError>> + Send;
+
+    /// How long nothing new comes up by itself; `None` when only a change of the read model brings something.
+    fn idle(&self) -> impl Future<Output = Result<Option<Duration>, StoreError>> + Send;
+
+    /// Carries out a piece of work.
+    fn issue(&self, item: Self::Item) -> impl Future<Output = Result<(), ProcessError>> + Send;
+}
+
+/// Pieces of work with their keys, in the order in which they are to be issued.
+pub(crate) type Listed<W> = Vec<(<W as Work>::Key, <W as Work>::Item)>;
+
+/// What a pump tells about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PumpStatus {
+    /// Pieces of work that were listed when it last looked.
+    pub listed: u64,
+    /// Carried out since the start.
+    pub done: u64,
+    /// Tries that failed and are repeated.
+    pub retried: u64,
+    /// Tries that will not go through by themselves; they are repeated, rarely.
+    pub poisoned: u64,
+    /// Why the last try or look failed, when it did.
+    pub trouble: Option<String>,
+}
+
+/// Where a pump writes its status, and everybody else reads it.
+#[derive(Clone, Default)]
+pub(crate) struct PumpCell(Arc<Mutex<PumpStatus>>);
+
+impl PumpCell {
+    pub(crate) fn snapshot(&self) -> PumpStatus {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PumpStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A piece of work that was issued and may still be listed.
+struct Issued {
+    /// `None` while it is under way.
+    again_at: Option<Instant>,
+    backoff: Backoff,
+}
+
+/// See the module.
+pub(crate) struct Pump<W: Work> {
+    work: W,
+    surroundings: Surroundings,
+    /// Changes when the read model does.
+    listing: watch::Receiver<u64>,
+    status: PumpCell,
+    issued: HashMap<W::Key, Issued>,
+    under_way: JoinSet<(W::Key, Result<(), ProcessError>)>,
+}
+
+impl<W: Work> Pump<W> {
+    pub(crate) fn new(
+        work: W,
+        surroundings: Surroundings,
+        listing: watch::Receiver<u64>,
+        status: PumpCell,
+    ) -> Self {
+        let (issued, under_way) = (HashMap::new(), JoinSet::new());
+        Self { work, surroundings, listing, status, issued, under_way }
+    }
+
+    fn settings(&self) -> &WorkerSettings {
+        &self.surroundings.settings
+    }
+
+    /// Runs until the end of the process, then waits for what is under way.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::new(self.settings());
+        while !self.surroundings.ends() {
+            self.listing.borrow_and_update();
+            let pause = match self.round().await {
+                Ok(pause) => {
+                    backoff.reset();
+                    pause
+                }
+                Err(error) => {
+                    tracing::warn!(kind = W::KIND, %error, "the read model cannot be looked at");
+                    self.status.lock().trouble = Some(error.to_string());
+                    backoff.pause()
+                }
+            };
+            self.wait(pause).await;
+        }
+        while let Some(ended) = self.under_way.join_next().await {
+            self.ended(ended);
+        }
+    }
+
+    /// Issues what is listed and not issued yet, as far as there is room; how long to wait for the next round.
+    async fn round(&mut self) -> Result<Duration, StoreError> {
+        let listed = self.work.list(self.settings().dispatch_open_max.max(1)).await?;
+        self.status.lock().listed = listed.len() as u64;
+        let keys: HashSet<&W::Key> = listed.iter().map(|(key, _)| key).collect();
+        self.issued.retain(|key, issued| issued.again_at.is_none() || keys.contains(key));
+        let now = Instant::now();
+        for (key, item) in listed {
+            if self.under_way.len() >= self.settings().dispatch_concurrency_max.max(1) {
+                break;
+            }
+            if self.issued.get(&key).is_none_or(|issued| issued.again_at.is_some_and(|at| at <= now)) {
+                self.issue(key, item);
+            }
+        }
+        let poll = Duration::from_millis(self.settings().poll_interval_ms);
+        let again = self.issued.values().filter_map(|issued| issued.again_at).min();
+        let again = again.map_or(poll, |at| at.saturating_duration_since(now));
+        let idle = self.work.idle().await?.unwrap_or(poll);
+        // What found no room is issued when something under way ends, which wakes us.
+        Ok(poll.min(again).min(idle).max(Duration::from_millis(1)))
+    }
+
+    fn issue(&mut self, key: W::Key, item: W::Item) {
+        let fresh = || Issued { again_at: None, backoff: Backoff::new(&self.surroundings.settings) };
+        self.issued.entry(key.clone()).or_insert_with(fresh).again_at = None;
+        let work = self.work.clone();
+        self.under_way.spawn(async move { (key, work.issue(item).await) });
+    }
+
+    async fn wait(&mut self, pause: Duration) {
+        let surroundings = self.surroundings.clone();
+        tokio::select! {
+            Some(ended) = self.under_way.join_next() => {
+                self.ended(ended);
+                // Whatever else has ended meanwhile is settled before the next look.
+                while let Some(ended) = self.under_way.try_join_next() {
+                    self.ended(ended);
+                }
+            }
+            // Without a projector in this process nothing changes here, and the pause decides.
+            Ok(()) = self.listing.changed() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = surroundings.until_end() => {}
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(W::Key, Result<(), ProcessError>), JoinError>) {
+        match ended {
+            Ok((key, result)) => self.settle(&key, result),
+            Err(error) => self.broke_off(&error),
+        }
+    }
+
+    /// A panic. Which piece of work it was is not known any more: as soon as nothing is under way, whatever was not
+    /// settled is tried again, after the longest pause.
+    fn broke_off(&mut self, error: &JoinError) {
+        tracing::error!(kind = W::KIND, %error, "broke off");
+        self.status.lock().trouble = Some(error.to_string());
+        let again_at = Instant::now() + Duration::from_millis(self.settings().backoff_max_ms);
+        if self.under_way.is_empty() {
+            for issued in self.issued.values_mut().filter(|issued| issued.again_at.is_none()) {
+                issued.again_at = Some(again_at);
+            }
+        }
+    }
+
+    fn settle(&mut self, key: &W::Key, result: Result<(), ProcessError>) {
+        let verdict = match &result {
+            Ok(()) => "done",
+            Err(ProcessError::Retry(_)) => "retried",
+            Err(ProcessError::Poison(_)) => "poisoned",
+        };
+        counter!("guildhall_process_issues_total", "kind" => W::KIND, "verdict" => verdict).increment(1);
+        let reissue_after = Duration::from_millis(self.settings().reissue_after_ms);
+        let longest = Duration::from_millis(self.settings().backoff_max_ms);
+        let Some(issued) = self.issued.get_mut(key) else { return };
+        let mut status = self.status.lock();
+        let pause = match result {
+            Ok(()) => {
+                status.done += 1;
+                status.trouble = None;
+                issued.backoff.reset();
+                reissue_after
+            }
+            Err(ProcessError::Retry(reason)) => {
+                tracing::warn!(kind = W::KIND, ?key, %reason, "tried again later");
+                status.retried += 1;
+                status.trouble = Some(reason);
+                issued.backoff.pause()
+            }
+            Err(ProcessError::Poison(reason)) => {
+                tracing::error!(kind = W::KIND, ?key, %reason, "cannot be carried out");
+                status.poisoned += 1;
+                status.trouble = Some(reason);
+                longest
+            }
+        };
+        issued.again_at = Some(Instant::now() + pause);
+    }
+}

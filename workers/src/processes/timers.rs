@@ -1,0 +1,59 @@
+//! Timers: fires what is due in domain time, and sleeps until the next one is.
+
+use std::{sync::Arc, time::Duration};
+
+use commands::process::ProcessError;
+use events::{StreamId, Timestamp, time::DomainClock};
+use projections::{
+    Filter, Order, PageRequest, ReadStore, Reader, StoreError,
+    timers::{self, TIMERS, Timer},
+};
+
+use super::{Processes, pump::Work};
+
+/// The due timers of the read model `timers`.
+#[derive(Clone)]
+pub(crate) struct DueTimers {
+    pub(crate) store: Arc<dyn ReadStore>,
+    pub(crate) processes: Arc<dyn Processes>,
+    pub(crate) clock: DomainClock,
+}
+
+/// Documents read at once.
+const PAGE: usize = 256;
+
+impl Work for DueTimers {
+    type Key = (StreamId, String, Timestamp);
+    type Item = Timer;
+    const KIND: &'static str = "timer";
+
+    async fn list(&self, limit: usize) -> Result<Vec<(Self::Key, Timer)>, StoreError> {
+        let now = self.clock.now();
+        let (mut due, mut after) = (Vec::new(), None);
+        while due.len() < limit {
+            let page = timers::due(self.store.as_ref(), now, PageRequest { after, limit: PAGE }).await?;
+            due.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(due.into_iter().map(|timer| ((timer.stream, timer.timer.clone(), timer.due_at), timer)).collect())
+    }
+
+    /// Until the next timer is due.
+    async fn idle(&self) -> Result<Option<Duration>, StoreError> {
+        let now = self.clock.now();
+        let filters = vec![Filter::AtLeast("due_at", now.into())];
+        let next = Reader::new(self.store.as_ref(), timers::ID, &TIMERS)
+            .find(filters, Order::ascending("due_at"), PageRequest::first(1))
+            .await?;
+        // Rounded up: there is nothing to find just before it is due.
+        let until = |timer: Timer| u64::try_from(timer.due_at.millis_since(now)).unwrap_or(0) + 1;
+        Ok(next.items.into_iter().next().map(|timer| Duration::from_millis(until(timer))))
+    }
+
+    async fn issue(&self, timer: Timer) -> Result<(), ProcessError> {
+        self.processes.fire(&timer).await
+    }
+}

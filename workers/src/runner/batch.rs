@@ -1,0 +1,204 @@
+//! One batch: every event gets its one verdict, and all of them are committed together.
+
+use std::sync::Arc;
+
+use events::{Timestamp, stream::BEFORE_FIRST};
+use projections::Applied;
+
+use super::{
+    Did, Runner, Trouble,
+    applier::{Applier, Failure},
+    progress::{Draft, Progress},
+    source::{DecodedCommit, Item},
+};
+use crate::{
+    dead_letters::{Cause, new_letter, waits_behind},
+    status::{RunState, Verdicts},
+};
+
+/// The reason under which events of unknown types are skipped.
+pub(crate) const UNKNOWN_TYPE: &str = "unknown type";
+
+/// How far a batch could be folded.
+enum Folded {
+    /// To its end.
+    Whole(Box<Draft>, Verdicts),
+    /// Up to the commit with this index: that one must not be part of the transaction.
+    Up { to: usize, because: Trouble, stopped: bool },
+}
+
+/// What became of one event.
+enum Verdict {
+    Applied,
+    Skipped(&'static str),
+    Parked(u32),
+}
+
+impl<A: Applier> Runner<A> {
+    /// Applies the next events, if there are any.
+    pub(super) async fn apply_next(&mut self, progress: &mut Progress) -> Result<Did, Trouble> {
+        let mut after = progress.all_reached();
+        if !after.is_empty() {
+            let first = self.rotation % after.len();
+            after.rotate_left(first);
+            self.rotation = self.rotation.wrapping_add(1);
+        }
+        let next = self.source.next(after).await?;
+        if next.commits.is_empty() {
+            self.report(progress, &next.ends, None);
+            return Ok(Did::Nothing);
+        }
+        self.status.set_state(RunState::Running);
+        let outcome = self.apply_commits(progress, &next.commits).await;
+        let last_time = next.commits.last().and_then(last_time);
+        self.report(progress, &next.ends, last_time);
+        outcome.map(|()| Did::Something)
+    }
+
+    /// Applies and commits these; when one of them must wait or stop the runner, those before it.
+    async fn apply_commits(
+        &mut self,
+        progress: &mut Progress,
+        commits: &[DecodedCommit],
+    ) -> Result<(), Trouble> {
+        self.announce(progress, commits).await?;
+        let (to, because, stopped) = match self.fold(progress, commits).await? {
+            Folded::Whole(draft, verdicts) => return self.commit_batch(progress, *draft, &verdicts).await,
+            Folded::Up { to, because, stopped } => (to, because, stopped),
+        };
+        if to > 0 {
+            // Folding is repeatable, so what stands before is folded again, alone.
+            match self.fold(progress, &commits[..to]).await? {
+                Folded::Whole(draft, verdicts) => self.commit_batch(progress, *draft, &verdicts).await?,
+                Folded::Up { because, .. } => return Err(because),
+            }
+        }
+        if stopped {
+            self.status.count(&Verdicts { stopped: 1, ..Verdicts::default() });
+        }
+        Err(because)
+    }
+
+    /// Tells the applier what comes next, as far as nothing is in its way.
+    async fn announce(&mut self, progress: &Progress, commits: &[DecodedCommit]) -> Result<(), Trouble> {
+        self.applier.reset();
+        let mut expected = Vec::new();
+        for item in commits.iter().flat_map(|commit| &commit.items) {
+            if let Item::Event(event) = item {
+                let key_of = |event: &_| self.applier.sequence_key(event);
+                let free = progress.blocked.is_empty()
+                    || waits_behind(item, key_of, |key| progress.blocked.contains_key(key)).is_none();
+                if free {
+                    expected.push(event.as_ref());
+                }
+            }
+        }
+        self.applier.expect(&expected).await
+    }
+
+    async fn commit_batch(
+        &mut self,
+        progress: &mut Progress,
+        mut draft: Draft,
+        verdicts: &Verdicts,
+    ) -> Result<(), Trouble> {
+        draft.writes = self.applier.take_writes();
+        let store = Arc::clone(&self.surroundings.store);
+        progress.commit(store.as_ref(), &self.source, draft).await?;
+        self.status.count(verdicts);
+        self.surroundings.announce_progress();
+        Ok(())
+    }
+
+    async fn fold(&mut self, progress: &Progress, commits: &[DecodedCommit]) -> Result<Folded, Trouble> {
+        self.applier.reset();
+        let (mut draft, mut verdicts) = (Draft::default(), Verdicts::default());
+        let mut rate = self.rate.clone();
+        let mut heads = 0;
+        for (to, commit) in commits.iter().enumerate() {
+            for item in &commit.items {
+                let verdict = match self.judge(progress, &mut draft, item).await {
+                    Ok(verdict) => verdict,
+                    Err((because, stopped)) => return Ok(Folded::Up { to, because, stopped }),
+                };
+                let parked = draft.parking.new_heads() - heads;
+                heads += parked;
+                if let Err(reason) = rate.count(parked > 0, progress.blocked.len() + heads) {
+                    let because = Trouble::Stopped(format!("{}: {reason}", self.applier.id()));
+                    return Ok(Folded::Up { to, because, stopped: true });
+                }
+                match verdict {
+                    Verdict::Applied => verdicts.applied += 1,
+                    Verdict::Skipped(reason) => *verdicts.skipped.entry(reason).or_default() += 1,
+                    Verdict::Parked(events) => verdicts.parked += u64::from(events),
+                }
+            }
+            let reached = draft.reached.entry(commit.position.partition).or_insert(BEFORE_FIRST);
+            *reached = commit.position.offset;
+        }
+        self.rate = rate;
+        Ok(Folded::Whole(Box::new(draft), verdicts))
+    }
+
+    /// The verdict over one event. `Err`: its commit must not be part of the transaction; `true`: it is what stops
+    /// the runner.
+    async fn judge(
+        &mut self,
+        progress: &Progress,
+        draft: &mut Draft,
+        item: &Item,
+    ) -> Result<Verdict, (Trouble, bool)> {
+        if let Item::Unreadable(unreadable) = item
+            && unreadable.is_foreign()
+        {
+            return Ok(Verdict::Skipped(UNKNOWN_TYPE));
+        }
+        if !progress.blocked.is_empty() || draft.parking.new_heads() > 0 {
+            let is_blocked =
+                |key: &str| draft.parking.blocks(key).unwrap_or_else(|| progress.blocked.contains_key(key));
+            if let Some(sequence) = waits_behind(item, |event| self.applier.sequence_key(event), is_blocked) {
+                self.park_behind(draft, &sequence, item).await.map_err(|trouble| (trouble, false))?;
+                return Ok(Verdict::Parked(item.entry().events));
+            }
+        }
+        let (cause, sequence) = match item {
+            Item::Unreadable(unreadable) => (Cause::of(&unreadable.error), item.stream().to_string()),
+            Item::Event(event) => match self.applier.apply(event).await {
+                Ok(Applied::Changed) => return Ok(Verdict::Applied),
+                Ok(Applied::Skipped(reason)) => return Ok(Verdict::Skipped(reason)),
+                Err(Failure::Trouble(trouble)) => return Err((trouble, false)),
+                Err(Failure::Poison(cause)) => (cause, self.applier.sequence_key(event)),
+            },
+        };
+        if self.applier.halt_on_failure() {
+            let (id, position) = (self.applier.id(), item.entry().position);
+            let reason = format!("{id} halts at {position}, as it is told to: {}", cause.message);
+            return Err((Trouble::Stopped(reason), true));
+        }
+        tracing::error!(
+            projection = %self.applier.id(), %sequence, position = %item.entry().position,
+            cause = %cause.message, "event parked"
+        );
+        let letter = new_letter(self.applier.id(), self.source.id(), &sequence, item, cause);
+        draft.parking.park(sequence, letter);
+        Ok(Verdict::Parked(item.entry().events))
+    }
+
+    async fn park_behind(&mut self, draft: &mut Draft, sequence: &str, item: &Item) -> Result<(), Trouble> {
+        let store = Arc::clone(&self.surroundings.store);
+        let letter = draft.parking.letter(store.as_ref(), self.applier.id(), sequence).await?;
+        // The runner remembers a letter that is not there: somebody else has redriven it.
+        let mut letter = letter.ok_or(Trouble::Fenced)?;
+        letter.push(item.entry(), self.surroundings.settings.followers_max);
+        draft.parking.set(sequence.to_owned(), Some(letter));
+        Ok(())
+    }
+}
+
+/// Domain time of the last event of a commit.
+fn last_time(commit: &DecodedCommit) -> Option<Timestamp> {
+    commit.items.iter().rev().find_map(|item| match item {
+        Item::Event(event) => Some(event.stamp.time),
+        Item::Unreadable(_) => None,
+    })
+}

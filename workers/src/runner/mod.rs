@@ -1,0 +1,314 @@
+//! The runner: reads the log behind a checkpoint, applies event by event, and writes what came of it together with
+//! the checkpoint in one transaction.
+//!
+//! A projection whose documents are fed by one stream each is run by one runner per partition; a joined one by one
+//! runner for all its partitions. Process managers are run by the same runner: what it applies is an [`Applier`].
+//! Everything a runner does is one of its turns ([`progress`]), redrives of letters included, so nothing it decides
+//! can be overtaken by another runner, or by itself.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use events::{
+    Offset, Partition, Timestamp,
+    log::{EventLog, LogError},
+    time::DomainClock,
+};
+use projections::{CollectionSpec, ProjectionId, ReadStore, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) mod applier;
+mod batch;
+pub(crate) mod progress;
+pub(crate) mod redrive;
+pub(crate) mod source;
+
+use applier::Applier;
+use progress::{Progress, TURNS};
+use redrive::{Redrive, RedriveError, Redriven};
+use source::Source;
+
+use crate::{
+    backoff::Backoff,
+    dead_letters::{LETTERS, ParkingRate},
+    settings::WorkerSettings,
+    status::{PartitionProgress, RunState, StatusCell},
+};
+
+/// Why a runner cannot go on right now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Another runner wrote meanwhile: read everything again.
+    Fenced,
+    /// It may pass by itself.
+    Unavailable(String),
+    /// It will not pass by itself.
+    Stopped(String),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Fenced => Self::Fenced,
+            StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            StoreError::Refused(_) => Self::Stopped(error.to_string()),
+        }
+    }
+}
+
+impl From<LogError> for Trouble {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::File(_) => Self::Unavailable(error.to_string()),
+            LogError::Damaged { .. } | LogError::Locked | LogError::Refused(_) => {
+                Self::Stopped(error.to_string())
+            }
+        }
+    }
+}
+
+/// What an operator can ask of a runner.
+pub(crate) enum Request {
+    /// Apply what waits in a blocked sequence.
+    Redrive { sequence: String, reply: oneshot::Sender<Result<Redriven, RedriveError>> },
+    /// Go on after having stopped.
+    Resume,
+}
+
+/// How a runner is reached from outside.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    pub(crate) projection: ProjectionId,
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) status: StatusCell,
+}
+
+/// Requests that may wait for a runner.
+const REQUESTS_MAX: usize = 64;
+
+/// What every runner of a process shares.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) store: Arc<dyn ReadStore>,
+    pub(crate) clock: DomainClock,
+    pub(crate) settings: Arc<WorkerSettings>,
+    /// Counts the transactions of all runners of the process.
+    pub(crate) progress: watch::Sender<u64>,
+    /// Counts the transactions of this projection's runners.
+    pub(crate) own_progress: watch::Sender<u64>,
+    /// Turns true when everything is to end.
+    pub(crate) shutdown: watch::Receiver<bool>,
+}
+
+impl Surroundings {
+    /// Everything is to end, or whoever started it is gone.
+    pub(crate) fn ends(&self) -> bool {
+        *self.shutdown.borrow() || self.shutdown.has_changed().is_err()
+    }
+
+    /// Waits until everything is to end.
+    pub(crate) async fn until_end(&self) {
+        let _ = self.shutdown.clone().wait_for(|ends| *ends).await;
+    }
+
+    fn announce_progress(&self) {
+        self.own_progress.send_modify(|transactions| *transactions += 1);
+        self.progress.send_modify(|transactions| *transactions += 1);
+    }
+}
+
+/// See the module.
+pub(crate) struct Runner<A> {
+    applier: A,
+    collections: Vec<CollectionSpec>,
+    partitions: Vec<Partition>,
+    scope: String,
+    surroundings: Surroundings,
+    source: Source,
+    status: StatusCell,
+    requests: mpsc::Receiver<Request>,
+    redrives: VecDeque<Redrive>,
+    rate: ParkingRate,
+    /// Which partition is served first in the next batch.
+    rotation: usize,
+}
+
+/// What a turn came to.
+pub(crate) enum Did {
+    /// A transaction was carried out.
+    Something,
+    /// There was nothing to do.
+    Nothing,
+}
+
+impl<A: Applier> Runner<A> {
+    /// A runner over `partitions`, and how to reach it.
+    pub(crate) fn new(
+        applier: A,
+        collections: &[CollectionSpec],
+        partitions: Vec<Partition>,
+        scope: String,
+        surroundings: Surroundings,
+    ) -> (Self, Handle) {
+        let (sender, requests) = mpsc::channel(REQUESTS_MAX);
+        let status = StatusCell::new(applier.id().to_string(), scope.clone());
+        let handle = Handle {
+            projection: applier.id().clone(),
+            partitions: partitions.clone(),
+            requests: sender,
+            status: status.clone(),
+        };
+        let mut collections = collections.to_vec();
+        collections.extend([LETTERS.spec, TURNS.spec]);
+        let source = Source::new(Arc::clone(&surroundings.log), &surroundings.settings);
+        let rate = ParkingRate::new(&surroundings.settings);
+        let runner = Self {
+            applier,
+            collections,
+            partitions,
+            scope,
+            surroundings,
+            source,
+            status,
+            requests,
+            redrives: VecDeque::new(),
+            rate,
+            rotation: 0,
+        };
+        (runner, handle)
+    }
+
+    /// Runs until the end of the process; dropping the future at any point loses nothing.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::new(&self.surroundings.settings);
+        // A checkpoint beyond the end of the log means lost history when the process starts. After another runner
+        // has written it only means that this copy of the log is behind that runner's.
+        let mut within = true;
+        while !self.surroundings.ends() {
+            let Err(trouble) = self.keep_going(within, &mut backoff).await else { break };
+            within = false;
+            match trouble {
+                Trouble::Fenced => {
+                    self.status.count_fenced();
+                    tracing::info!(projection = %self.applier.id(), scope = %self.scope, "fenced by another runner");
+                }
+                Trouble::Unavailable(reason) => {
+                    let failures = backoff.failures() + 1;
+                    tracing::warn!(projection = %self.applier.id(), scope = %self.scope, %reason, failures, "runner retries");
+                    self.refuse_redrives(&RedriveError::Unavailable(reason.clone()));
+                    self.status.set_state(RunState::Retrying { reason, failures });
+                    self.pause(backoff.pause()).await;
+                }
+                Trouble::Stopped(reason) => {
+                    tracing::error!(projection = %self.applier.id(), scope = %self.scope, %reason, "runner stopped");
+                    self.refuse_redrives(&RedriveError::Stopped(reason.clone()));
+                    self.status.set_state(RunState::Stopped { reason: reason.clone() });
+                    self.wait_for_resume(&reason).await;
+                    within = true;
+                }
+            }
+        }
+        self.refuse_redrives(&RedriveError::Unavailable("the process ends".to_owned()));
+        self.status.set_state(RunState::Ended);
+    }
+
+    /// Reads everything anew and takes turn after turn; `Ok` when the process ends.
+    async fn keep_going(&mut self, within: bool, backoff: &mut Backoff) -> Result<(), Trouble> {
+        let store = Arc::clone(&self.surroundings.store);
+        self.applier.reset();
+        store.prepare(self.applier.id(), &self.collections).await?;
+        let mut progress = Progress::load(
+            store.as_ref(),
+            &self.source,
+            self.applier.id(),
+            &self.scope,
+            &self.partitions,
+            within,
+        )
+        .await?;
+        let mut changes = self.surroundings.log.changes();
+        while !self.surroundings.ends() {
+            // Seen before reading, so that what arrives while reading wakes us at once.
+            changes.borrow_and_update();
+            while let Ok(request) = self.requests.try_recv() {
+                self.accept(request);
+            }
+            let redriven = self.redrive(&mut progress).await?;
+            let applied = self.apply_next(&mut progress).await?;
+            backoff.reset();
+            if matches!((redriven, applied), (Did::Nothing, Did::Nothing)) {
+                self.status.set_state(RunState::Waiting);
+                self.wait(&mut changes).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, request: Request) {
+        match request {
+            Request::Redrive { sequence, reply } => self.redrives.push_back(Redrive::new(sequence, reply)),
+            Request::Resume => {}
+        }
+    }
+
+    fn refuse_redrives(&mut self, error: &RedriveError) {
+        for redrive in self.redrives.drain(..) {
+            redrive.answer(Err(error.clone()));
+        }
+    }
+
+    /// Waits for something to do.
+    async fn wait(&mut self, changes: &mut watch::Receiver<u64>) {
+        let surroundings = self.surroundings.clone();
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() {
+                // The log was closed: nothing will ever change again.
+                self.surroundings.until_end().await;
+            },
+            // When nobody holds a handle any more there are no requests, and the runner goes on without.
+            Some(request) = self.requests.recv() => self.accept(request),
+            () = surroundings.until_end() => {}
+        }
+    }
+
+    async fn pause(&self, pause: Duration) {
+        let _ = tokio::time::timeout(pause, self.surroundings.until_end()).await;
+    }
+
+    async fn wait_for_resume(&mut self, reason: &str) {
+        let surroundings = self.surroundings.clone();
+        loop {
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(Request::Resume) => {
+                        self.rate.reset();
+                        self.status.set_state(RunState::Starting);
+                        return;
+                    }
+                    Some(Request::Redrive { reply, .. }) => {
+                        let _ = reply.send(Err(RedriveError::Stopped(reason.to_owned())));
+                    }
+                    None => return self.surroundings.until_end().await,
+                },
+                () = surroundings.until_end() => return,
+            }
+        }
+    }
+
+    /// Tells the world how far this runner is.
+    fn report(&self, progress: &Progress, ends: &[(Partition, Offset)], last_time: Option<Timestamp>) {
+        let mut lag_commits = 0;
+        for (partition, end) in ends {
+            let checkpoint = progress.reached(*partition);
+            lag_commits += u64::try_from(end - checkpoint).unwrap_or(0);
+            self.status.set_partition(*partition, PartitionProgress { checkpoint, end: *end });
+        }
+        let lag_ms = match last_time {
+            Some(time) if lag_commits > 0 => self.surroundings.clock.now().millis_since(time),
+            Some(_) | None => 0,
+        };
+        self.status.set_lag(lag_commits, u64::try_from(lag_ms).unwrap_or(0));
+        self.status.set_blocked(progress.blocked.len());
+    }
+}

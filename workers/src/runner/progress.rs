@@ -1,0 +1,188 @@
+//! What a runner knows between its transactions: checkpoints, its turn, the blocked sequences.
+//!
+//! Every transaction of a runner, a redrive included, takes the next **turn**: it compares the turn it was prepared on
+//! and writes the next one, beside the compare-and-set of its checkpoints. So whatever another runner wrote meanwhile
+//! to the same scope, in another partition or by a redrive that moves no checkpoint, fences what was prepared before.
+//! A lease on a scope, when there are several worker processes, belongs into that same document.
+
+use std::collections::BTreeMap;
+
+use events::{Offset, Partition, stream::BEFORE_FIRST};
+use projections::{
+    Advance, Batch, Checkpoint, Collection, DocumentKey, Filter, Order, ProjectionId, Query, ReadStore,
+    StoreError, Write,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Trouble, source::Source};
+use crate::{
+    dead_letters::{Blocked, BlockedAt, LETTERS, Letter, Parking},
+    documents::{self, Json},
+};
+
+/// The reserved collection of every projection that says whose turn it is, by scope.
+pub(crate) const TURNS: Collection<Turn> = Collection::new("turns", &[]);
+
+/// How often a scope was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    transactions: u64,
+}
+
+/// See the module.
+pub(crate) struct Progress {
+    projection: ProjectionId,
+    scope: String,
+    checkpoints: BTreeMap<Partition, Option<Checkpoint>>,
+    turn: Option<Json>,
+    pub(crate) blocked: Blocked,
+}
+
+/// What a transaction is to do beside taking its turn.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) parking: Parking,
+    /// The last offset that is folded in, by partition.
+    pub(crate) reached: BTreeMap<Partition, Offset>,
+}
+
+impl Progress {
+    /// Reads everything again. `checked`: the checkpoints must lie within this copy of the log.
+    pub(crate) async fn load(
+        store: &dyn ReadStore,
+        source: &Source,
+        projection: &ProjectionId,
+        scope: &str,
+        partitions: &[Partition],
+        checked: bool,
+    ) -> Result<Self, Trouble> {
+        let ends: BTreeMap<Partition, Offset> = source.ends(partitions.to_vec()).await?.into_iter().collect();
+        // The turn is read first: whatever changes while the rest is read fences the next transaction.
+        let turn = store.get_many(projection, &[turn_key(scope)]).await?.into_iter().next().flatten();
+        let mut checkpoints = BTreeMap::new();
+        for partition in partitions {
+            let checkpoint = store.checkpoint(projection, *partition).await?;
+            if let Some(checkpoint) = checkpoint {
+                check(projection, *partition, checkpoint, source, ends[partition], checked)?;
+            }
+            checkpoints.insert(*partition, checkpoint);
+        }
+        let blocked = load_blocked(store, projection, partitions).await?;
+        Ok(Self { projection: projection.clone(), scope: scope.to_owned(), checkpoints, turn, blocked })
+    }
+
+    /// The last offset of the partition that is folded in.
+    pub(crate) fn reached(&self, partition: Partition) -> Offset {
+        self.checkpoints.get(&partition).copied().flatten().map_or(BEFORE_FIRST, |c| c.offset)
+    }
+
+    /// The partitions with what is folded in of each.
+    pub(crate) fn all_reached(&self) -> Vec<(Partition, Offset)> {
+        self.checkpoints.keys().map(|partition| (*partition, self.reached(*partition))).collect()
+    }
+
+    /// Carries the draft out, in one transaction, and remembers it.
+    pub(crate) async fn commit(
+        &mut self,
+        store: &dyn ReadStore,
+        source: &Source,
+        draft: Draft,
+    ) -> Result<(), StoreError> {
+        let mut advances = Vec::new();
+        for (partition, from) in &self.checkpoints {
+            let to =
+                draft.reached.get(partition).map(|offset| Checkpoint { log: source.id(), offset: *offset });
+            // Partitions that stand still are compared too.
+            if let Some(to) = to.or(*from) {
+                advances.push(Advance { partition: *partition, from: *from, to });
+            }
+        }
+        let turn: Turn = self.turn.as_ref().map(documents::decode).transpose()?.unwrap_or_default();
+        let next = documents::encode(&Turn { transactions: turn.transactions + 1 })?;
+        let outcome = draft.parking.outcome();
+        let (letter_writes, mut unchanged) = draft.parking.into_writes()?;
+        let mut writes = draft.writes;
+        writes.extend(letter_writes);
+        writes.push(Write { document: turn_key(&self.scope), value: Some(next.clone()) });
+        unchanged.push(Write { document: turn_key(&self.scope), value: self.turn.clone() });
+        let steps: Vec<(Partition, Checkpoint)> = advances.iter().map(|a| (a.partition, a.to)).collect();
+        store.commit(Batch { projection: self.projection.clone(), writes, advances, unchanged }).await?;
+        self.turn = Some(next);
+        for (partition, checkpoint) in steps {
+            self.checkpoints.insert(partition, Some(checkpoint));
+        }
+        for (sequence, blocked) in outcome {
+            match blocked {
+                Some(blocked) => self.blocked.insert(sequence, blocked),
+                None => self.blocked.remove(&sequence),
+            };
+        }
+        Ok(())
+    }
+}
+
+fn turn_key(scope: &str) -> DocumentKey {
+    DocumentKey { collection: TURNS.spec.name, key: scope.to_owned() }
+}
+
+/// A checkpoint of another log, or beyond the end of this one, means that history is not what it was.
+fn check(
+    projection: &ProjectionId,
+    partition: Partition,
+    checkpoint: Checkpoint,
+    source: &Source,
+    end: Offset,
+    within: bool,
+) -> Result<(), Trouble> {
+    if checkpoint.log != source.id() {
+        return Err(Trouble::Stopped(format!(
+            "the checkpoint of {projection} on {partition} belongs to the log {}, and this is the log {}: \
+             give it back its log, or delete the read store so that it is built again",
+            checkpoint.log,
+            source.id()
+        )));
+    }
+    if within && checkpoint.offset > end {
+        return Err(Trouble::Stopped(format!(
+            "the log lost history: {projection} has read {partition} up to {}, and the log ends at {end}",
+            checkpoint.offset
+        )));
+    }
+    Ok(())
+}
+
+/// Letters read at once while a runner starts.
+const LETTERS_PER_PAGE: usize = 500;
+
+async fn load_blocked(
+    store: &dyn ReadStore,
+    projection: &ProjectionId,
+    partitions: &[Partition],
+) -> Result<Blocked, Trouble> {
+    let mut blocked = Blocked::new();
+    let mut after = None;
+    loop {
+        let page = store
+            .find(Query {
+                projection: projection.clone(),
+                collection: LETTERS.spec.name,
+                filters: Vec::<Filter>::new(),
+                order: Order { field: "parked_at", descending: false },
+                after,
+                limit: LETTERS_PER_PAGE,
+            })
+            .await?;
+        for json in &page.items {
+            let letter: Letter = documents::decode(json)?;
+            if partitions.contains(&letter.partition()) {
+                let at = BlockedAt { id: letter.id, head: letter.head.entry };
+                blocked.insert(letter.sequence, at);
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(blocked);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The settings of everything that runs by itself. Every name says its unit.
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds and periods of the workers. [`Default`] is what a single machine runs with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerSettings {
+    /// This process runs projectors.
+    pub projectors: bool,
+    /// This process runs process managers: the reactor, the dispatch of their steps, and timers.
+    pub processes: bool,
+    /// Domain time follows the test clock's events. Not in production.
+    pub test_clock: bool,
+    /// Commits a runner folds into one transaction, at most; at least 1.
+    pub batch_commits_max: usize,
+    /// A batch ends with the commit whose body exceeds this many bytes together with those before it.
+    pub batch_bytes_max: usize,
+    /// Events that a letter lists behind its head. Beyond that it keeps only the first position and a count.
+    pub followers_max: usize,
+    /// Events of one letter that a redrive applies in one transaction, at least 1.
+    pub redrive_run_events_max: usize,
+    /// A projector stops when more than this many sequences were newly blocked…
+    pub parked_per_window_max: usize,
+    /// …within this many events: that is an outage, not a poison event.
+    pub parked_window_events: u64,
+    /// A projector stops when more than this many of its sequences are blocked at the same time.
+    pub sequences_blocked_max: usize,
+    /// The first pause after a failure that may pass by itself, milliseconds. Doubles with each further one.
+    pub backoff_first_ms: u64,
+    /// The longest such pause, milliseconds.
+    pub backoff_max_ms: u64,
+    /// Streams to whose events process managers react at the same time.
+    pub react_concurrency_max: usize,
+    /// Steps that are issued, and timers that are fired, at the same time.
+    pub dispatch_concurrency_max: usize,
+    /// Open steps or due timers that are looked at in one round.
+    pub dispatch_open_max: usize,
+    /// Steps and timers are looked for at least this often, milliseconds, whatever wakes them otherwise.
+    pub poll_interval_ms: u64,
+    /// A step or timer that was carried out and is still listed after this is tried again, milliseconds.
+    pub reissue_after_ms: u64,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            projectors: true,
+            processes: true,
+            test_clock: true,
+            batch_commits_max: 512,
+            batch_bytes_max: 2 * 1024 * 1024,
+            followers_max: 256,
+            redrive_run_events_max: 128,
+            parked_per_window_max: 50,
+            parked_window_events: 1000,
+            sequences_blocked_max: 10_000,
+            backoff_first_ms: 50,
+            backoff_max_ms: 10_000,
+            react_concurrency_max: 32,
+            dispatch_concurrency_max: 32,
+            dispatch_open_max: 2000,
+            poll_interval_ms: 1000,
+            reissue_after_ms: 10_000,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What every runner tells about itself: for readiness, for operators, for metrics.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use events::{Offset, Partition};
+use metrics::{Counter, Gauge, counter, gauge};
+use serde::Serialize;
+
+/// What a runner is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum RunState {
+    /// It prepares its collections and reads its checkpoints.
+    Starting,
+    /// It has events to apply.
+    Running,
+    /// It has applied all there is and waits for more.
+    Waiting,
+    /// Something failed that may pass by itself; it tries again.
+    Retrying {
+        /// What failed.
+        reason: String,
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// It goes on only when an operator says so or the process is started again.
+    Stopped {
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// It has ended with the process.
+    Ended,
+}
+
+/// How far a runner is in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PartitionProgress {
+    /// Everything up to and with this offset is applied.
+    pub checkpoint: Offset,
+    /// The last offset of the partition when it was last looked at.
+    pub end: Offset,
+}
+
+/// How the events a runner has seen since its start ended. Each has exactly one verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verdicts {
+    /// Folded in, or reacted to.
+    pub applied: u64,
+    /// Not of its concern, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Parked as a letter, or behind one.
+    pub parked: u64,
+    /// The event at which it stopped, each time it did.
+    pub stopped: u64,
+}
+
+impl Verdicts {
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.applied + self.skipped.values().sum::<u64>() + self.parked + self.stopped
+    }
+}
+
+/// A snapshot of one runner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunnerStatus {
+    /// The projection and its version, `board_v1`, or `reactor_v1` for process managers.
+    pub projection: String,
+    /// The partitions it reads, `jobs/0` or `all`.
+    pub scope: String,
+    /// What it is doing.
+    #[serde(flatten)]
+    pub state: RunState,
+    /// How far it is, by partition as text.
+    pub partitions: BTreeMap<String, PartitionProgress>,
+    /// Commits (offsets, to be exact) between the checkpoints and the ends.
+    pub lag_commits: u64,
+    /// Domain time since the last applied event, milliseconds; 0 when nothing is left to apply.
+    pub lag_ms: u64,
+    /// Sequences that are blocked by a letter.
+    pub sequences_blocked: u64,
+    /// How events ended since the start.
+    pub verdicts: Verdicts,
+    /// Transactions that were refused because another runner wrote meanwhile.
+    pub fenced: u64,
+}
+
+impl RunnerStatus {
+    /// It neither stopped nor fails.
+    pub fn is_healthy(&self) -> bool {
+        match self.state {
+            RunState::Running | RunState::Waiting => true,
+            RunState::Starting | RunState::Retrying { .. } | RunState::Stopped { .. } | RunState::Ended => {
+                false
+            }
+        }
+    }
+}
+
+/// Where one runner writes its status, and everybody else reads it.
+#[derive(Clone)]
+pub(crate) struct StatusCell {
+    status: Arc<Mutex<RunnerStatus>>,
+    metrics: Arc<RunnerMetrics>,
+}
+
+struct RunnerMetrics {
+    projection: String,
+    applied: Counter,
+    parked: Counter,
+    stopped: Counter,
+    fenced: Counter,
+    lag_commits: Gauge,
+    lag_seconds: Gauge,
+    blocked: Gauge,
+}
+
+impl StatusCell {
+    pub(crate) fn new(projection: String, scope: String) -> Self {
+        let verdict = |verdict: &'static str| {
+            let projection = projection.clone();
+            counter!("guildhall_projection_events_total", "projection" => projection, "verdict" => verdict, "reason" => "")
+        };
+        let labels = [("projection", projection.clone()), ("scope", scope.clone())];
+        let metrics = RunnerMetrics {
+            applied: verdict("applied"),
+            parked: verdict("parked"),
+            stopped: verdict("stopped"),
+            fenced: counter!("guildhall_projection_fenced_total", &labels),
+            lag_commits: gauge!("guildhall_projection_lag_commits", &labels),
+            lag_seconds: gauge!("guildhall_projection_lag_seconds", &labels),
+            blocked: gauge!("guildhall_projection_sequences_blocked", &labels),
+            projection: projection.clone(),
+        };
+        let status = RunnerStatus {
+            projection,
+            scope,
+            state: RunState::Starting,
+            partitions: BTreeMap::new(),
+            lag_commits: 0,
+            lag_ms: 0,
+            sequences_blocked: 0,
+            verdicts: Verdicts::default(),
+            fenced: 0,
+        };
+        Self { status: Arc::new(Mutex::new(status)), metrics: Arc::new(metrics) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RunnerStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot(&self) -> RunnerStatus {
+        self.lock().clone()
+    }
+
+    pub(crate) fn set_state(&self, state: RunState) {
+        self.lock().state = state;
+    }
+
+    pub(crate) fn set_partition(&self, partition: Partition, progress: PartitionProgress) {
+        self.lock().partitions.insert(partition.to_string(), progress);
+    }
+
+    pub(crate) fn set_lag(&self, lag_commits: u64, lag_ms: u64) {
+        let mut status = self.lock();
+        (status.lag_commits, status.lag_ms) = (lag_commits, lag_ms);
+        self.metrics.lag_commits.set(lag_commits as f64);
+        self.metrics.lag_seconds.set(std::time::Duration::from_millis(lag_ms).as_secs_f64());
+    }
+
+    pub(crate) fn set_blocked(&self, sequences: usize) {
+        self.lock().sequences_blocked = sequences as u64;
+        self.metrics.blocked.set(sequences as f64);
+    }
+
+    pub(crate) fn count_fenced(&self) {
+        self.lock().fenced += 1;
+        self.metrics.fenced.increment(1);
+    }
+
+    /// Counts what a committed transaction did with its events.
+    pub(crate) fn count(&self, verdicts: &Verdicts) {
+        let mut status = self.lock();
+        status.verdicts.applied += verdicts.applied;
+        status.verdicts.parked += verdicts.parked;
+        status.verdicts.stopped += verdicts.stopped;
+        self.metrics.applied.increment(verdicts.applied);
+        self.metrics.parked.increment(verdicts.parked);
+        self.metrics.stopped.increment(verdicts.stopped);
+        for (reason, events) in &verdicts.skipped {
+            *status.verdicts.skipped.entry(reason).or_default() += events;
+            let projection = self.metrics.projection.clone();
+            counter!("guildhall_projection_events_total", "projection" => projection, "verdict" => "skipped", "reason" => *reason)
+                .increment(*events);
+        }
+    }
+}

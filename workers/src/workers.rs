@@ -1,0 +1,222 @@
+//! All workers of one process: started together, ended together.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use commands::Executor;
+use events::{Partition, log::EventLog, time::DomainClock};
+use futures_util::FutureExt;
+use projections::{Projection, ProjectionId, ReadStore, Shape, steps, timers};
+use serde::Serialize;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    clock,
+    processes::{DueTimers, Managers, Processes, Pump, PumpCell, PumpStatus, Reacting, Steps, Work},
+    runner::{
+        Handle, Runner, Surroundings,
+        applier::{Applier, Folding},
+    },
+    settings::WorkerSettings,
+    status::{RunState, RunnerStatus},
+};
+
+/// Everything that runs by itself in this process. Dropping it breaks everything off at once, which loses nothing;
+/// [`Workers::shutdown`] lets the transactions under way end first.
+pub struct Workers {
+    pub(crate) store: Arc<dyn ReadStore>,
+    pub(crate) handles: Vec<Handle>,
+    steps: PumpCell,
+    timers: PumpCell,
+    progress: watch::Sender<u64>,
+    shutdown: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl std::fmt::Debug for Workers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Workers").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+/// A snapshot of all workers of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkersStatus {
+    /// Every runner: one per projection and partition, or per joined projection; the reactor among them.
+    pub runners: Vec<RunnerStatus>,
+    /// The dispatch of managers' steps.
+    pub steps: PumpStatus,
+    /// The timers.
+    pub timers: PumpStatus,
+}
+
+impl WorkersStatus {
+    /// No runner has stopped, fails or is still starting.
+    pub fn is_healthy(&self) -> bool {
+        self.runners.iter().all(RunnerStatus::is_healthy)
+    }
+}
+
+impl Workers {
+    /// Starts what `settings` say: projectors for every projection of this release, process managers, timers. Must be
+    /// called within a tokio runtime. Reads the test clock first, which may block for microseconds.
+    pub fn start(
+        log: Arc<dyn EventLog>,
+        store: Arc<dyn ReadStore>,
+        executor: Executor,
+        clock: DomainClock,
+        settings: WorkerSettings,
+    ) -> Self {
+        let processes = Arc::new(Managers::new(executor, Arc::clone(&log)));
+        Self::start_with(projections::all(), processes, log, store, clock, settings)
+    }
+
+    /// Starts workers for these projections and process managers.
+    pub fn start_with(
+        projections: Vec<Arc<dyn Projection>>,
+        processes: Arc<dyn Processes>,
+        log: Arc<dyn EventLog>,
+        store: Arc<dyn ReadStore>,
+        clock: DomainClock,
+        settings: WorkerSettings,
+    ) -> Self {
+        let (shutdown, ends) = watch::channel(false);
+        let progress = watch::Sender::new(0);
+        let surroundings = Surroundings {
+            log,
+            store: Arc::clone(&store),
+            clock,
+            settings: Arc::new(settings),
+            progress: progress.clone(),
+            own_progress: watch::Sender::new(0),
+            shutdown: ends,
+        };
+        let mut starting = Starting { surroundings, handles: Vec::new(), tasks: JoinSet::new() };
+        let (steps, timers) = starting.start_all(projections, &processes);
+        let Starting { handles, tasks, .. } = starting;
+        Self { store, handles, steps, timers, progress, shutdown, tasks: Mutex::new(tasks) }
+    }
+
+    /// How everything is.
+    pub fn status(&self) -> WorkersStatus {
+        WorkersStatus {
+            runners: self.handles.iter().map(|handle| handle.status.snapshot()).collect(),
+            steps: self.steps.snapshot(),
+            timers: self.timers.snapshot(),
+        }
+    }
+
+    /// Changes whenever a runner of this process has carried out a transaction: who waits for a read model to pass a
+    /// position looks at its checkpoint after each change.
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+
+    /// Ends everything: the transactions and commands under way are carried out, nothing new is begun.
+    pub async fn shutdown(&self) {
+        self.shutdown.send_replace(true);
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// The workers in the making.
+struct Starting {
+    surroundings: Surroundings,
+    handles: Vec<Handle>,
+    tasks: JoinSet<()>,
+}
+
+impl Starting {
+    fn start_all(
+        &mut self,
+        projections: Vec<Arc<dyn Projection>>,
+        processes: &Arc<dyn Processes>,
+    ) -> (PumpCell, PumpCell) {
+        let (steps_listing, timers_listing) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (steps, timers) = (PumpCell::default(), PumpCell::default());
+        if self.surroundings.settings.test_clock {
+            let Surroundings { log, clock, .. } = &self.surroundings;
+            if let Err(error) = clock::catch_up(log.as_ref(), clock, 0) {
+                tracing::warn!(%error, "the test clock cannot be read yet");
+            }
+            self.tasks.spawn(clock::follow(self.surroundings.clone(), timers_listing.clone()));
+        }
+        if self.surroundings.settings.projectors {
+            for projection in projections {
+                let own_progress = match projection.name() {
+                    name if name == steps::ID.0 => steps_listing.clone(),
+                    name if name == timers::ID.0 => timers_listing.clone(),
+                    _ => watch::Sender::new(0),
+                };
+                self.start_projection(&projection, own_progress);
+            }
+        }
+        if self.surroundings.settings.processes {
+            self.start_reactor(processes);
+            let (store, processes) = (Arc::clone(&self.surroundings.store), Arc::clone(processes));
+            let work = Steps { store: Arc::clone(&store), processes: Arc::clone(&processes) };
+            self.start_pump(work, &steps_listing, &steps);
+            let clock = self.surroundings.clock.clone();
+            self.start_pump(DueTimers { store, processes, clock }, &timers_listing, &timers);
+        }
+        (steps, timers)
+    }
+
+    fn start_projection(&mut self, projection: &Arc<dyn Projection>, own_progress: watch::Sender<u64>) {
+        let partitions: Vec<Partition> = (self.surroundings.log.partitions().into_iter())
+            .filter(|partition| projection.topics().contains(&partition.service))
+            .collect();
+        let surroundings = Surroundings { own_progress, ..self.surroundings.clone() };
+        let scopes = match projection.shape() {
+            Shape::Partitioned => {
+                partitions.into_iter().map(|partition| (partition.to_string(), vec![partition])).collect()
+            }
+            Shape::Joined => vec![("all".to_owned(), partitions)],
+        };
+        for (scope, partitions) in scopes {
+            let folding = Folding::new(Arc::clone(projection), Arc::clone(&surroundings.store));
+            let collections = projection.collections();
+            let (runner, handle) = Runner::new(folding, collections, partitions, scope, surroundings.clone());
+            self.spawn(runner, handle);
+        }
+    }
+
+    fn start_reactor(&mut self, processes: &Arc<dyn Processes>) {
+        for partition in self.surroundings.log.partitions() {
+            let concurrency_max = self.surroundings.settings.react_concurrency_max;
+            let reacting = Reacting::new(Arc::clone(processes), concurrency_max);
+            let surroundings = self.surroundings.clone();
+            let (runner, handle) =
+                Runner::new(reacting, &[], vec![partition], partition.to_string(), surroundings);
+            self.spawn(runner, handle);
+        }
+    }
+
+    fn spawn<A: Applier>(&mut self, runner: Runner<A>, handle: Handle) {
+        let status = handle.status.clone();
+        self.handles.push(handle);
+        self.tasks.spawn(async move {
+            if AssertUnwindSafe(runner.run()).catch_unwind().await.is_err() {
+                let reason = "the runner panicked; the process has to be started again".to_owned();
+                tracing::error!(runner = ?status.snapshot().projection, %reason, "runner stopped");
+                status.set_state(RunState::Stopped { reason });
+            }
+        });
+    }
+
+    fn start_pump<W: Work>(&mut self, work: W, listing: &watch::Sender<u64>, status: &PumpCell) {
+        let pump = Pump::new(work, self.surroundings.clone(), listing.subscribe(), status.clone());
+        self.tasks.spawn(pump.run());
+    }
+}
+
+/// Every projection whose letters and checkpoints this process knows of, in order.
+pub(crate) fn known_projections(handles: &[Handle]) -> Vec<ProjectionId> {
+    let mut known: Vec<ProjectionId> = handles.iter().map(|handle| handle.projection.clone()).collect();
+    known.sort();
+    known.dedup();
+    known
+}
