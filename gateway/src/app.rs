@@ -4,7 +4,8 @@ use std::{ops::Deref, sync::Arc};
 
 use axum::body::Bytes;
 use commands::Executor;
-use events::{keys::KeyRing, log::EventLog};
+use events::{keys::KeyRing, log::EventLog, time::DomainClock};
+use projections::ReadStore;
 
 use crate::{
     openapi, routes,
@@ -24,6 +25,10 @@ pub struct Parts {
     pub executor: Executor,
     /// The log.
     pub log: Arc<dyn EventLog>,
+    /// The read models.
+    pub store: Arc<dyn ReadStore>,
+    /// Domain time.
+    pub clock: DomainClock,
     /// The keys of personal data.
     pub keys: Arc<KeyRing>,
     /// Signs and reads access tokens.

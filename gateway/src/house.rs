@@ -12,6 +12,7 @@ use events::{
     snapshots::SnapshotStore,
     time::DomainClock,
 };
+use projections::{ReadStore, StoreOptions};
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -73,6 +74,8 @@ impl House {
         let parts = Parts {
             executor,
             log,
+            store: open_store(&settings).await?,
+            clock,
             keys,
             tokens: Tokens::new(&settings.auth),
             passwords: Passwords::new(&settings.auth).map_err(OpenError::Process)?,
@@ -105,6 +108,17 @@ pub fn open_log(settings: &Settings, read_only: bool) -> Result<Arc<dyn EventLog
         LogError::Locked => OpenError::Locked { folder },
         error => OpenError::Log(error),
     })
+}
+
+/// The read store, with the collections of every projection made, so that queries are answered from the first moment.
+async fn open_store(settings: &Settings) -> Result<Arc<dyn ReadStore>, OpenError> {
+    let failed = |error| OpenError::Process(format!("the read store cannot be opened: {error}"));
+    let options = StoreOptions::at(format!("embedded:{}", settings.data.display()));
+    let store = projections::open(&options).map_err(failed)?;
+    for projection in projections::all() {
+        store.prepare(&projection.id(), projection.collections()).await.map_err(failed)?;
+    }
+    Ok(store)
 }
 
 fn start_executor(

@@ -5,11 +5,15 @@
 
 pub mod app;
 pub mod cli;
+pub mod commanding;
+pub mod consistency;
 pub mod demo;
 pub mod house;
 pub mod http;
 pub mod metering;
 pub mod openapi;
+pub mod personal;
+pub mod registering;
 pub mod routes;
 pub mod security;
 pub mod server;

@@ -1,8 +1,11 @@
 //! The command line of `guildhall`. Data on stdout, everything else on stderr.
 
 mod demo;
+mod log;
 mod logging;
 mod serve;
+mod token;
+mod user;
 
 use std::{fmt::Display, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -35,6 +38,33 @@ enum Command {
     Config,
     /// Print the OpenAPI document.
     Openapi,
+    /// Accounts, made where the data is.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Tokens for programs.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// The log itself.
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Make an account in the data folder; no server may be using it.
+    Create(user::CreateUser),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Print an access token for a program.
+    Create(token::CreateToken),
+}
+
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    /// Walk every hash chain; also while a server runs.
+    Verify(log::VerifyLog),
 }
 
 /// How a command ends: 0 ok, 1 error, 2 usage, 7 unreachable.
@@ -103,6 +133,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             layers.settings()?;
             Ok(())
         }
+        Some(Command::User(UserCommand::Create(asked))) => user::create(layers()?.settings()?, &asked),
+        Some(Command::Token(TokenCommand::Create(asked))) => token::create(&layers()?.settings()?, &asked),
+        Some(Command::Log(LogCommand::Verify(asked))) => log::verify(layers()?.settings()?, asked),
         Some(Command::Openapi) => print(&openapi_text(&openapi::document(&routes::operations()))),
     }
 }

@@ -30,6 +30,17 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
+    /// Of a command that was typed at the machine itself.
+    pub fn of_command_line(operation: &str) -> Self {
+        let fresh = Uuid::now_v7();
+        Self {
+            operation: operation.to_owned(),
+            path: String::new(),
+            correlation_id: fresh.simple().to_string(),
+            traceparent: root_trace(fresh),
+        }
+    }
+
     /// Reads it from the request's line and headers.
     pub fn new(method: &http::Method, path: &str, headers: &HeaderMap) -> Self {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());

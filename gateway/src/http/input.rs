@@ -171,3 +171,22 @@ pub(crate) fn positive(money: &events::Money, (): &()) -> garde::Result {
 pub(crate) fn not_blank(text: &str, (): &()) -> garde::Result {
     if text.trim().is_empty() { Err(garde::Error::new("must not be blank")) } else { Ok(()) }
 }
+
+/// A rule for garde: ASCII only, so that the text has one spelling.
+pub(crate) fn ascii(text: &str, (): &()) -> garde::Result {
+    if text.is_ascii() { Ok(()) } else { Err(garde::Error::new("must be ASCII")) }
+}
+
+/// Characters of a slug.
+const SLUG_MAX: usize = 64;
+
+/// A rule for garde: words of lower-case letters and digits, with single dashes between them.
+pub(crate) fn slug(text: &str, (): &()) -> garde::Result {
+    let word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    if text.len() <= SLUG_MAX && text.split('-').all(word) {
+        return Ok(());
+    }
+    Err(garde::Error::new("must be lower-case words with dashes between them, at most 64 characters"))
+}

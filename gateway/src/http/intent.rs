@@ -27,10 +27,23 @@ pub struct Intent {
 }
 
 impl Intent {
+    /// Of a command that is never a repetition.
+    pub fn without_key(context: Arc<RequestContext>) -> Self {
+        Self { context, key: None }
+    }
+
     /// The command's id: the same for the same caller, operation and key; fresh without a key.
     pub fn command_id(&self, actor: &Actor) -> CommandId {
         match &self.key {
-            Some(key) => CommandId::from_key(&actor.to_string(), &self.context.operation, key),
+            Some(_) => self.command_id_of(&actor.to_string()),
+            None => CommandId::fresh(),
+        }
+    }
+
+    /// The same for somebody who is not logged in, and is known by `caller` instead.
+    pub fn command_id_of(&self, caller: &str) -> CommandId {
+        match &self.key {
+            Some(key) => CommandId::from_key(caller, &self.context.operation, key),
             None => CommandId::fresh(),
         }
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use commands::{CommandError, Conflict, Outage, Rejection, RejectionKind};
 use http::{HeaderValue, StatusCode, header};
+use projections::StoreError;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -213,6 +214,21 @@ impl From<Outage> for Problem {
             Outage::Unavailable(_) | Outage::UnknownEvent(_) | Outage::Damaged(_) => {
                 Self::unavailable(&outage)
             }
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Fenced => Self::unavailable(&error),
+            StoreError::Refused(_) => Self::internal(&error),
         }
     }
 }

@@ -11,12 +11,30 @@ use crate::{
     settings::{Profile, Settings},
 };
 
+pub mod auth;
+pub mod bids;
+pub mod contracts;
 pub mod health;
+pub mod jobs;
+pub mod me;
+pub mod ops;
+pub mod sessions;
 
 /// Every route there is under these settings.
 pub fn routes(profile: Profile) -> Vec<Route> {
-    let _ = profile;
-    [health::routes()].into_iter().flatten().collect()
+    [
+        auth::routes(),
+        me::routes(),
+        sessions::routes(),
+        jobs::routes(),
+        bids::routes(),
+        contracts::routes(),
+        ops::routes(profile),
+        health::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Every operation of a development server: what the document shows.

@@ -1,0 +1,80 @@
+//! What operators look at and turn: the log, the test clock.
+
+mod test_clock;
+
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    http::{Answer, Problem, Route, get, post},
+    security::OperatorCaller,
+    settings::Profile,
+};
+
+/// Operations. The test clock exists in development only.
+pub fn routes(profile: Profile) -> Vec<Route> {
+    let mut routes =
+        vec![get("/ops/log", log).named("opsLog", "How the log is, and where each partition ends")];
+    if profile == Profile::Development {
+        routes.push(
+            post("/ops/test-clock", test_clock::advance)
+                .named(
+                    "advanceTestClock",
+                    "Move domain time forward; exists in development only, for everybody",
+                )
+                .rejects(),
+        );
+    }
+    routes
+}
+
+/// How the log is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogReport {
+    /// Which log.
+    log: String,
+    /// It takes commits.
+    running: bool,
+    /// Why it takes none.
+    stopped: Option<String>,
+    /// Commits judged valid since the start.
+    commits: u64,
+    /// Events in them.
+    events: u64,
+    /// Appends refused because the stream stood elsewhere.
+    conflicts: u64,
+    /// Records of an upstream judged void.
+    voids: u64,
+    /// Its partitions.
+    partitions: Vec<PartitionReport>,
+}
+
+/// Where a partition ends.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PartitionReport {
+    /// Service and number, `jobs/0`.
+    partition: String,
+    /// The offset of its last commit; -1 when it is empty.
+    end: i64,
+}
+
+async fn log(State(app): State<App>, _: OperatorCaller) -> Result<Answer<LogReport>, Problem> {
+    let status = app.log.status();
+    let mut partitions = Vec::new();
+    for partition in app.log.partitions() {
+        let end = app.log.end(partition).map_err(|error| Problem::unavailable(&error))?;
+        partitions.push(PartitionReport { partition: partition.to_string(), end });
+    }
+    Ok(Answer::new(LogReport {
+        log: app.log.id().to_string(),
+        running: status.stopped.is_none(),
+        stopped: status.stopped,
+        commits: status.commits,
+        events: status.events,
+        conflicts: status.conflicts,
+        voids: status.voids,
+        partitions,
+    }))
+}
