@@ -265,15 +265,14 @@ impl KeyFile {
         if let Some(reason) = &self.stopped {
             return Err(KeyError::File(format!("stopped after a failed write: {reason}")));
         }
-        let written = (|| {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let outcome = work(&transaction)?;
-            if outcome.is_ok() {
-                transaction.commit()?;
-            }
-            Ok(outcome)
-        })();
-        written.unwrap_or_else(|error: rusqlite::Error| {
+        // Nothing was written yet: somebody else may hold the file, and it may pass.
+        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = begun.map_err(failed)?;
+        let written = work(&transaction).and_then(|outcome| match outcome {
+            Ok(value) => transaction.commit().map(|()| Ok(value)),
+            Err(refusal) => Ok(Err(refusal)),
+        });
+        written.unwrap_or_else(|error| {
             self.stopped = Some(error.to_string());
             Err(failed(error))
         })

@@ -166,6 +166,47 @@ fn the_histories_tell_of_every_event_in_an_order_that_can_be() {
     assert_eq!(ids.len(), events.len(), "every event has an id of its own");
 }
 
+/// The words that a schema lets through where it lists them: the names of enum variants.
+fn words_of(schema: &Value, words: &mut BTreeSet<String>) {
+    if let Value::Object(object) = schema {
+        let listed = object.get("enum").and_then(Value::as_array).into_iter().flatten();
+        let word = |value: &Value| value.as_str().map(str::to_owned);
+        words.extend(listed.chain(object.get("const")).filter_map(word));
+        object.values().for_each(|value| words_of(value, words));
+    } else if let Value::Array(elements) = schema {
+        elements.iter().for_each(|value| words_of(value, words));
+    }
+}
+
+fn texts_in(data: &Value, texts: &mut BTreeSet<String>) {
+    match data {
+        Value::String(text) => drop(texts.insert(text.clone())),
+        Value::Array(elements) => elements.iter().for_each(|value| texts_in(value, texts)),
+        Value::Object(object) => object.values().for_each(|value| texts_in(value, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[test]
+fn the_histories_tell_of_every_variant_that_an_event_can_carry() {
+    let (mut known, mut missing) = (0, Vec::new());
+    let events = by_time(histories(&folder()).expect("the histories decode"));
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    for event in Event::all_schemas(&mut generator) {
+        let path = format!("events/{}.v{}.json", event.event_type(), event.version);
+        let schema = fs::read_to_string(folder().join(path)).expect("the schema is there");
+        let (mut words, mut told) = (BTreeSet::new(), BTreeSet::new());
+        words_of(&serde_json::from_str(&schema).expect("JSON"), &mut words);
+        for recorded in events.iter().filter(|recorded| recorded.payload.name() == event.name) {
+            texts_in(&written(recorded.payload.clone()), &mut told);
+        }
+        known += words.len();
+        missing.extend(words.difference(&told).map(|word| format!("{}: {word}", event.name)));
+    }
+    assert!(known > 30, "the schemas list {known} words: the test does not see them");
+    assert!(missing.is_empty(), "a variant that was renamed would go unseen:\n{}", missing.join("\n"));
+}
+
 #[test]
 fn a_sample_never_holds_an_opened_value() {
     for sample in all_samples() {
