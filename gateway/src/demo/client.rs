@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::{
@@ -96,6 +96,15 @@ impl Client {
         self.send(Method::GET, path, None, after).await
     }
 
+    /// `GET path` as text, `/metrics` for instance.
+    ///
+    /// # Errors
+    /// [`DemoError::Unreachable`].
+    pub async fn get_text(&self, path: &str) -> Result<String, DemoError> {
+        let (_, _, body) = self.exchange(Method::GET, path, None, None).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     /// `POST path` with a body.
     ///
     /// # Errors
@@ -119,6 +128,20 @@ impl Client {
         body: Option<Value>,
         after: Option<&HeaderValue>,
     ) -> Result<Reply, DemoError> {
+        let (status, headers, body) = self.exchange(method, path, body, after).await?;
+        let consistency = headers.get("guildhall-consistency").cloned();
+        let body =
+            if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
+        Ok(Reply { status, body, consistency })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        after: Option<&HeaderValue>,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), DemoError> {
         let unreachable = |reason: String| DemoError::Unreachable(self.base.clone(), reason);
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(bearer) = &self.bearer {
@@ -139,15 +162,9 @@ impl Client {
             .await
             .map_err(|_| unreachable("no answer in time".into()))?
             .map_err(|error| unreachable(error.to_string()))?;
-        let status = answer.status();
-        let consistency = answer.headers().get("guildhall-consistency").cloned();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
-            .collect()
-            .await
-            .map_err(|error| unreachable(error.to_string()))?
-            .to_bytes();
-        let body =
-            if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
-        Ok(Reply { status, body, consistency })
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| unreachable(error.to_string()))?.to_bytes();
+        Ok((head.status, head.headers, body))
     }
 }

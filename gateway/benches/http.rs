@@ -1,0 +1,148 @@
+//! An authenticated `POST` of a job at 64 connections, against a bare axum `POST` that parses the same JSON and stores
+//! nothing; the gateway role alone, and beside it all in one process with projectors keeping up.
+//!
+//! `GUILDHALL_BENCH_SECONDS` is the length of one round (default 5), `GUILDHALL_BENCH_ROUNDS` their number (default 5).
+
+mod load;
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Json, Router, http::StatusCode, routing::post};
+use gateway::{
+    demo::Client,
+    house::{House, Server},
+    routes, server,
+    settings::{Layers, Origin, Settings},
+};
+use load::{Measured, closed_loop, median};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+const CONNECTIONS: usize = 64;
+const JOB: &str = r#"{"title":"A booking site for a small hotel","description":"Twelve rooms in Cape Coast. Guests choose dates, pay a deposit, and get a confirmation by e-mail. The owner sees who comes when.","category":"web-development","skills":["design","postgresql","rust"],"budget":{"min":{"amount":"400000","currency":"GHS"},"max":{"amount":"900000","currency":"GHS"}}}"#;
+
+fn main() {
+    let server = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let client = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let seconds = setting("GUILDHALL_BENCH_SECONDS", 5);
+    let rounds = setting("GUILDHALL_BENCH_ROUNDS", 5);
+
+    let bare = server.block_on(start_bare());
+    let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
+    let gateway = server.block_on(start_gateway(settings(folders[0].path())));
+    let all = server.block_on(Server::start(settings(folders[1].path()))).expect("the house opens");
+    let servers = [("bare", bare), ("gateway role", gateway), ("all in one", all.address())];
+
+    let mut rates: [Vec<f64>; 3] = Default::default();
+    let tokens = servers.map(|(name, address)| match name {
+        "bare" => String::new(),
+        _ => server.block_on(log_in(address)),
+    });
+    for round in 0..=rounds {
+        for (index, (name, address)) in servers.iter().enumerate() {
+            let token = tokens[index].clone();
+            let request = move || load::post("/api/v1/jobs", &token, Some(Uuid::now_v7()), JOB);
+            let duration = Duration::from_secs(seconds);
+            let measured = client.block_on(closed_loop(*address, CONNECTIONS, duration, u64::MAX, request));
+            print(round, name, &measured);
+            if round > 0 {
+                rates[index].push(measured.rate);
+            }
+        }
+    }
+    let [bare, gateway, all_in_one] = rates.map(median);
+    server.block_on(all.stop());
+    println!("bare {bare:.0}/s, gateway role {gateway:.0}/s, all in one {all_in_one:.0}/s");
+    println!("all in one / bare {:.3} (no goal: projectors share the cores)", all_in_one / bare);
+    println!("ratio post_vs_bare_axum {:.3} goal >= 0.25", gateway / bare);
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn print(round: u64, name: &str, measured: &Measured) {
+    let Measured { answered, rate, p50_ms, p99_ms } = measured;
+    let round = if round == 0 { "warm-up".to_owned() } else { format!("round {round}") };
+    println!("{round}: {name}: {answered} answered, {rate:.0}/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms");
+}
+
+fn settings(folder: &std::path::Path) -> Settings {
+    let mut layers = Layers::defaults();
+    layers.set("listen", "127.0.0.1:0", Origin::Given).expect("a known key");
+    layers.set("data", folder.display().to_string(), Origin::Given).expect("a known key");
+    layers.settings().expect("the defaults hold")
+}
+
+/// The gateway without anything that runs by itself.
+async fn start_gateway(settings: Settings) -> SocketAddr {
+    let house = House::open(settings).await.expect("the house opens");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let router = routes::router(house.app.clone());
+        let http = house.app.settings.http.clone();
+        server::serve(listener, router, &http, std::future::pending()).await;
+    });
+    address
+}
+
+/// The least that a server can do with the same request.
+async fn start_bare() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let router = Router::new().route("/api/v1/jobs", post(bare));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "parsed, and that is all")]
+struct BareJob {
+    title: String,
+    description: String,
+    category: String,
+    skills: Vec<String>,
+    budget: BareBudget,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "parsed, and that is all")]
+struct BareBudget {
+    min: BareMoney,
+    max: BareMoney,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "parsed, and that is all")]
+struct BareMoney {
+    amount: String,
+    currency: String,
+}
+
+#[derive(Serialize)]
+struct BareAnswer {
+    id: String,
+    version: u64,
+}
+
+async fn bare(Json(job): Json<BareJob>) -> (StatusCode, Json<BareAnswer>) {
+    (StatusCode::CREATED, Json(BareAnswer { id: job.title, version: 1 }))
+}
+
+/// Registers a client and logs in.
+async fn log_in(address: SocketAddr) -> String {
+    let client = Client::new(&format!("http://{address}"));
+    let (email, password) = ("bench@example.com", "correct horse battery staple");
+    let account =
+        json!({ "email": email, "password": password, "display_name": "Bench", "roles": ["client"] });
+    let registered = client.post("/api/v1/auth/register", account).await.expect("an answer");
+    assert_eq!(registered.status, StatusCode::CREATED, "{}", registered.body);
+    let credentials = json!({ "email": email, "password": password, "device": "bench" });
+    let session = client.post("/api/v1/auth/login", credentials).await.expect("an answer");
+    assert_eq!(session.status, StatusCode::OK, "{}", session.body);
+    session.text("/access_token").to_owned()
+}
