@@ -1,14 +1,17 @@
 //! What the write side promises, as a specification.
 
 mod account;
+mod contract_machine;
 mod contract_milestones;
 mod contract_signing;
 mod executor;
 mod fixtures;
 mod hire;
 mod job_bids;
+mod job_machine;
 mod job_posting;
 mod login;
+mod machine;
 mod recorded;
 mod registration;
 mod scenario;
