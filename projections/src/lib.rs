@@ -7,6 +7,7 @@ pub mod bids_by_job;
 pub mod bids_by_worker;
 pub mod board;
 pub mod contract_detail;
+pub mod fold;
 pub mod job_detail;
 pub mod my_jobs;
 mod options;
@@ -22,13 +23,14 @@ pub mod view;
 
 use std::sync::Arc;
 
+pub use fold::{Verdict, fold, load_for};
 pub use options::{StoreOptions, open};
 pub use projection::{Applied, ApplyError, Projection, ProjectionId, Shape};
 pub use store::{
     Advance, Batch, Checkpoint, Collection, CollectionSpec, Cursor, Filter, Index, Json, Order, Page,
     PageRequest, Query, ReadStore, Reader, Scalar, StoreError, Write,
 };
-pub use view::{DocumentKey, View};
+pub use view::{Document, DocumentKey, View};
 
 /// Every projection there is, in the version this release folds.
 pub fn all() -> Vec<Arc<dyn Projection>> {

@@ -2,8 +2,8 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, OnceLock},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -48,33 +48,93 @@ impl<T: Document> Erased for T {
 enum State {
     /// There is none.
     Absent,
-    /// As the store holds it.
-    Stored(Json),
-    /// As an event has left it: it stays typed until the batch is written.
+    /// As the store holds it, and typed once somebody has asked for it.
+    Stored(Json, OnceLock<Arc<dyn Erased>>),
+    /// As an event has left it: it stays typed, and is serialised once, when the batch is written.
     Typed(Arc<dyn Erased>),
 }
 
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl State {
+    fn typed<T: Document>(&self, document: &DocumentKey) -> Result<Option<T>, ApplyError> {
+        let typed = match self {
+            Self::Absent => return Ok(None),
+            Self::Typed(typed) => typed,
+            Self::Stored(json, decoded) => {
+                if decoded.get().is_none() {
+                    let value: T = json.parse().map_err(|e| {
+                        ApplyError::Poison(format!("the document {document:?} does not decode: {e}"))
+                    })?;
+                    let _ = decoded.set(Arc::new(value));
+                }
+                decoded.get().expect("it was decoded above")
+            }
+        };
+        // Through the Arc: the trait's own method, not that of the pointer.
+        let value = typed.as_ref().as_any().downcast_ref::<T>();
+        let value = value.ok_or_else(|| ApplyError::Poison(format!("{document:?} is of another type")))?;
+        Ok(Some(value.clone()))
+    }
+
+    fn to_json(&self) -> Option<Json> {
         match self {
-            Self::Absent => f.write_str("absent"),
-            Self::Stored(json) => write!(f, "{json:?}"),
-            Self::Typed(document) => write!(f, "{:?}", document.to_json()),
+            Self::Absent => None,
+            Self::Stored(json, _) => Some(json.clone()),
+            Self::Typed(typed) => {
+                Some(typed.as_ref().to_json().expect("documents serialise: text keys, no failing field"))
+            }
         }
     }
 }
 
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.to_json())
+    }
+}
+
+/// What the store is known to hold under a key.
+#[derive(Debug)]
+struct Known {
+    state: State,
+    /// Bytes it takes here, roughly.
+    bytes: usize,
+    /// The batch that loaded or wrote it last.
+    batch: u64,
+}
+
 /// The documents of a batch in the making: what was loaded, and what the events so far made of it.
 ///
-/// Events are applied one by one with [`View::attempt`]: all of an event's changes, or none of them.
-#[derive(Debug, Default)]
+/// Events are applied one by one with [`View::attempt`]: all of an event's changes, or none of them. A view may live
+/// for one batch ([`View::into_writes`]) or, as long as nobody else writes these documents, from batch to batch:
+/// [`View::writes`], commit them, then [`View::settle`] — or [`View::forget`] when the commit failed. It then
+/// remembers the documents that were used last, and little is read twice.
+#[derive(Debug)]
 pub struct View {
     /// What the store holds, as far as it was loaded.
-    loaded: HashMap<DocumentKey, State>,
+    known: HashMap<DocumentKey, Known>,
+    /// What all of `known` takes, roughly.
+    bytes: usize,
+    /// How much of it may outlive a batch.
+    bytes_max: usize,
+    /// Counts the batches.
+    batch: u64,
     /// What the batch has made so far.
-    changed: BTreeMap<DocumentKey, State>,
-    /// What the event under way has made so far.
-    pending: BTreeMap<DocumentKey, State>,
+    changed: HashMap<DocumentKey, State>,
+    /// What the event under way has made so far; the last one counts.
+    pending: Vec<(DocumentKey, State)>,
+}
+
+/// What a document takes beside its text.
+const OVERHEAD_BYTES: usize = 256;
+/// A typed document and its text together take about so many times its text.
+const BYTES_PER_TEXT_BYTE: usize = 3;
+/// What a view remembers between batches unless it is told otherwise, bytes.
+const REMEMBERED_BYTES: usize = 8 * 1024 * 1024;
+
+impl Default for View {
+    fn default() -> Self {
+        Self::remembering(REMEMBERED_BYTES)
+    }
 }
 
 impl View {
@@ -83,9 +143,29 @@ impl View {
         Self::default()
     }
 
+    /// A view that may remember documents of about `bytes_max` bytes between batches.
+    pub fn remembering(bytes_max: usize) -> Self {
+        Self {
+            known: HashMap::new(),
+            bytes: 0,
+            bytes_max,
+            batch: 0,
+            changed: HashMap::new(),
+            pending: Vec::new(),
+        }
+    }
+
     /// Tells the view what the store holds under `key`; `None`: nothing.
     pub fn load(&mut self, key: DocumentKey, value: Option<Json>) {
-        self.loaded.insert(key, value.map_or(State::Absent, State::Stored));
+        let bytes = value.as_ref().map_or(0, |json| json.text().len());
+        self.know(key, value.map_or(State::Absent, |json| State::Stored(json, OnceLock::new())), bytes);
+    }
+
+    fn know(&mut self, key: DocumentKey, state: State, text_bytes: usize) {
+        let bytes = OVERHEAD_BYTES + BYTES_PER_TEXT_BYTE * text_bytes;
+        self.bytes += bytes;
+        let before = self.known.insert(key, Known { state, bytes, batch: self.batch });
+        self.bytes -= before.map_or(0, |before| before.bytes);
     }
 
     /// The document `key` as the events so far have left it.
@@ -94,28 +174,20 @@ impl View {
     /// [`ApplyError::Missing`] when it has to be loaded first; [`ApplyError::Poison`] when it is not a `T`.
     pub fn get<T: Document>(&self, collection: &Collection<T>, key: &str) -> Result<Option<T>, ApplyError> {
         let document = DocumentKey { collection: collection.spec.name, key: key.to_owned() };
-        let state = (self.pending.get(&document))
+        let pending = self.pending.iter().rev().find(|(pending, _)| *pending == document);
+        let state = (pending.map(|(_, state)| state))
             .or_else(|| self.changed.get(&document))
-            .or_else(|| self.loaded.get(&document));
+            .or_else(|| self.known.get(&document).map(|known| &known.state));
         match state {
             None => Err(ApplyError::Missing(document)),
-            Some(State::Absent) => Ok(None),
-            Some(State::Stored(json)) => json
-                .parse()
-                .map(Some)
-                .map_err(|e| ApplyError::Poison(format!("the document {document:?} does not decode: {e}"))),
-            Some(State::Typed(typed)) => {
-                typed.as_any().downcast_ref::<T>().map(|typed| Some(typed.clone())).ok_or_else(|| {
-                    ApplyError::Poison(format!("the document {document:?} is of another type"))
-                })
-            }
+            Some(state) => state.typed(&document),
         }
     }
 
     /// The document is `value` from now on. It need not have been loaded.
     ///
     /// # Errors
-    /// None today; an event that cannot be applied is what the caller would make of one.
+    /// None today; what a `put` may refuse one day is an event that cannot be applied.
     pub fn put<T: Document>(
         &mut self,
         collection: &Collection<T>,
@@ -136,9 +208,8 @@ impl View {
         key: &str,
         change: impl FnOnce(&mut T),
     ) -> Result<(), ApplyError> {
-        let mut value = self
-            .get(collection, key)?
-            .ok_or_else(|| ApplyError::Poison(format!("there is no {} {key}", collection.spec.name)))?;
+        let value = self.get(collection, key)?;
+        let mut value = value.ok_or_else(|| ApplyError::absent(collection.spec.name, key))?;
         change(&mut value);
         self.place(collection, key, value);
         Ok(())
@@ -147,12 +218,12 @@ impl View {
     /// The document is gone from now on. It need not have been there.
     pub fn delete<T>(&mut self, collection: &Collection<T>, key: &str) {
         let document = DocumentKey { collection: collection.spec.name, key: key.to_owned() };
-        self.pending.insert(document, State::Absent);
+        self.pending.push((document, State::Absent));
     }
 
     fn place<T: Document>(&mut self, collection: &Collection<T>, key: &str, value: T) {
         let document = DocumentKey { collection: collection.spec.name, key: key.to_owned() };
-        self.pending.insert(document, State::Typed(Arc::new(value)));
+        self.pending.push((document, State::Typed(Arc::new(value))));
     }
 
     /// Applies one event: when it fails, the view is as it was before.
@@ -164,28 +235,106 @@ impl View {
         projection: &dyn Projection,
         event: &RecordedEvent,
     ) -> Result<Applied, ApplyError> {
-        // What an event left behind that panicked.
+        // What an `apply` that panicked has left behind.
         self.pending.clear();
         let result = projection.apply(event, self);
-        let pending = std::mem::take(&mut self.pending);
         if result.is_ok() {
-            self.changed.extend(pending);
+            self.changed.extend(self.pending.drain(..));
         }
+        self.pending.clear();
         result
     }
 
-    /// Every document that the batch changed, in key order.
-    pub fn into_writes(self) -> Vec<Write> {
-        let write = |(document, state): (DocumentKey, State)| {
-            let value = match state {
-                State::Absent => None,
-                State::Stored(json) => Some(json),
-                State::Typed(typed) => {
-                    Some(typed.to_json().expect("documents serialise: text keys, no failing field"))
-                }
-            };
-            Write { document, value }
-        };
-        self.changed.into_iter().map(write).collect()
+    /// Every document that the batch changed, in key order, once for each.
+    pub fn writes(&mut self) -> Vec<Write> {
+        let changed = self.changed.iter().map(|(document, state)| (document.clone(), state.to_json()));
+        let mut writes: Vec<Write> = changed.map(|(document, value)| Write { document, value }).collect();
+        writes.sort_unstable_by(|a, b| a.document.cmp(&b.document));
+        writes
+    }
+
+    /// Every document that the batch changed, in key order, once for each.
+    pub fn into_writes(mut self) -> Vec<Write> {
+        self.writes()
+    }
+
+    /// The batch, whose `writes` those were, is in the store: the next one begins.
+    pub fn settle(&mut self, writes: &[Write]) {
+        for write in writes {
+            if let Some(state) = self.changed.remove(&write.document) {
+                let bytes = write.value.as_ref().map_or(0, |json| json.text().len());
+                self.know(write.document.clone(), state, bytes);
+            }
+        }
+        self.changed.clear();
+        self.batch += 1;
+        self.shrink();
+    }
+
+    /// Forgets what the events of this batch have made; what was loaded stays known.
+    pub fn discard(&mut self) {
+        self.changed.clear();
+        self.pending.clear();
+    }
+
+    /// Forgets everything: somebody else may have written these documents.
+    pub fn forget(&mut self) {
+        *self = Self::remembering(self.bytes_max);
+    }
+
+    /// Lets go of the documents that were not used for longest, down to half of the bound.
+    fn shrink(&mut self) {
+        if self.bytes <= self.bytes_max {
+            return;
+        }
+        let mut ages: Vec<(u64, usize)> =
+            self.known.values().map(|known| (known.batch, known.bytes)).collect();
+        ages.sort_unstable_by(|a, b| b.cmp(a));
+        let mut kept = 0;
+        let oldest_kept = ages.iter().find_map(|(batch, bytes)| {
+            kept += bytes;
+            (kept > self.bytes_max / 2).then_some(batch + 1)
+        });
+        self.known.retain(|_, known| known.batch >= oldest_kept.unwrap_or(0));
+        self.bytes = self.known.values().map(|known| known.bytes).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: Collection<String> = Collection::new("names", &[]);
+
+    fn key(number: usize) -> DocumentKey {
+        DocumentKey { collection: "names", key: format!("{number:04}") }
+    }
+
+    #[test]
+    fn what_a_view_remembers_between_batches_is_bounded_and_it_forgets_the_oldest() {
+        let mut view = View::remembering(100_000);
+        for number in 0..1000 {
+            view.place(&NAMES, &key(number).key, "x".repeat(100));
+            let pending: Vec<_> = view.pending.drain(..).collect();
+            view.changed.extend(pending);
+            let writes = view.writes();
+            view.settle(&writes);
+            assert!(view.bytes <= 100_000);
+        }
+        assert!(view.known.contains_key(&key(999)));
+        assert!(!view.known.contains_key(&key(0)));
+        assert!(view.known.len() > 50);
+    }
+
+    #[test]
+    fn a_document_that_was_not_loaded_is_missing_and_one_that_is_not_there_is_none() {
+        let mut view = View::new();
+        assert_eq!(view.get(&NAMES, "0001"), Err(ApplyError::Missing(key(1))));
+        view.load(key(1), None);
+        assert_eq!(view.get(&NAMES, "0001"), Ok(None));
+        view.load(key(1), Json::of(&"Ada").ok());
+        assert_eq!(view.get(&NAMES, "0001"), Ok(Some("Ada".to_owned())));
+        view.discard();
+        assert!(view.writes().is_empty());
     }
 }
