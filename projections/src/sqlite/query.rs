@@ -65,12 +65,13 @@ impl Plan {
     fn statement(&self, table: &Table, query: &Query) -> Result<Statement, StoreError> {
         let mut sql = Sql::default();
         let order = format!("f_{}", query.order.field);
-        let (index_name, driver) =
-            (table.index_name(self.index), if self.array.is_some() { "e" } else { "d" });
-        let source = if self.array.is_some() {
-            format!("{index_name} AS e CROSS JOIN {} AS d ON d.key = e.key", table.name)
+        let index_name = table.index_name(self.index);
+        let (driver, source) = if self.array.is_some() {
+            // The side table goes without an alias, so that a plan names it.
+            let source = format!("{index_name} CROSS JOIN {} AS d ON d.key = {index_name}.key", table.name);
+            (index_name.as_str(), source)
         } else {
-            format!("{} AS d INDEXED BY {index_name}", table.name)
+            ("d", format!("{} AS d INDEXED BY {index_name}", table.name))
         };
         sql.push(&format!(
             "SELECT d.key, d.document, d.{order} FROM {source} WHERE {driver}.{order} IS NOT NULL"

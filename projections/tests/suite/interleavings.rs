@@ -1,0 +1,70 @@
+//! The same documents, however the streams interleave and wherever the batches end.
+
+use std::collections::BTreeMap;
+
+use projections::{DocumentKey, Projection};
+use proptest::prelude::*;
+
+use crate::{
+    engines,
+    generator::{interleaved, marketplace},
+    memory::MemoryStore,
+    story::project,
+};
+
+type Documents = BTreeMap<DocumentKey, String>;
+
+fn folded(projection: &dyn Projection, events: &[events::RecordedEvent], batches: &[usize]) -> Documents {
+    let store = MemoryStore::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(project(projection, &store, events, batches));
+    store.documents.into_inner().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_projection_folds_to_the_same_documents_under_any_interleaving(
+        seed in any::<u64>(),
+        order in any::<u64>(),
+        batches in proptest::collection::vec(1_usize..60, 1..5),
+    ) {
+        let events = marketplace(seed, 6);
+        let shuffled = interleaved(&events, order);
+        for projection in projections::all() {
+            let expected = folded(projection.as_ref(), &events, &[usize::MAX]);
+            prop_assert_eq!(&folded(projection.as_ref(), &events, &batches), &expected);
+            prop_assert_eq!(&folded(projection.as_ref(), &shuffled, &batches), &expected);
+            prop_assert_eq!(&folded(projection.as_ref(), &shuffled, &[1]), &expected);
+        }
+    }
+}
+
+#[test]
+fn the_histories_reach_every_projection_and_every_kind_of_event() {
+    let events: Vec<_> = (0..20).flat_map(|seed| marketplace(seed, 8)).collect();
+    let names: std::collections::BTreeSet<_> = events.iter().map(|event| event.payload.name()).collect();
+    assert!(names.len() >= 33, "{names:?}");
+    for projection in projections::all() {
+        let documents = folded(projection.as_ref(), &marketplace(7, 12), &[usize::MAX]);
+        assert!(!documents.is_empty(), "{}", projection.name());
+    }
+}
+
+#[tokio::test]
+async fn an_engine_holds_what_memory_holds() {
+    for seed in 0..3 {
+        let events = interleaved(&marketplace(seed, 10), seed + 1);
+        for projection in projections::all() {
+            let (fixture, memory) = (engines::sqlite(), MemoryStore::default());
+            project(projection.as_ref(), &memory, &events, &[usize::MAX]).await;
+            project(projection.as_ref(), fixture.store.as_ref(), &events, &[1, 7, 30]).await;
+            let expected = memory.documents.into_inner().unwrap();
+            let keys: Vec<DocumentKey> = expected.keys().cloned().collect();
+            let found = fixture.store.get_many(&projection.id(), &keys).await.unwrap();
+            let found = found.into_iter().map(|json| json.map(|json| json.text().to_owned()));
+            assert!(found.eq(expected.into_values().map(Some)), "{}", projection.name());
+        }
+    }
+}

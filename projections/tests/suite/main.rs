@@ -1,0 +1,20 @@
+//! What the read side promises: the store's contract over every engine, and the read models as given/then sentences.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bids;
+mod board;
+mod contracts;
+mod engines;
+mod file;
+mod folding;
+mod generator;
+mod interleavings;
+mod jobs;
+mod machinery;
+mod memory;
+mod plans;
+mod sessions;
+mod store_pages;
+mod store_queries;
+mod store_transactions;
+mod story;
