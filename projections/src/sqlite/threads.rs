@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
 };
@@ -73,23 +73,31 @@ struct Wal {
     file: PathBuf,
     bytes_max: u64,
     wake: SyncSender<()>,
+    /// Held by whoever copies: SQLite turns a second one away instead of letting it wait.
+    copying: Arc<Mutex<()>>,
 }
 
 impl Wal {
     fn watch(path: &Path, bytes_max: u64) -> Result<Self, StoreError> {
         let connection = file::open_checkpointer(path)?;
         let (wake, woken) = sync_channel(1);
-        spawn("read-store-checkpoints", move || copy_back(&connection, &woken))?;
+        let copying = Arc::new(Mutex::new(()));
+        let lock = Arc::clone(&copying);
+        spawn("read-store-checkpoints", move || {
+            while woken.recv().is_ok() {
+                copy(&connection, "PASSIVE", &lock);
+            }
+        })?;
         let mut file = path.as_os_str().to_owned();
         file.push("-wal");
-        Ok(Self { file: file.into(), bytes_max, wake })
+        Ok(Self { file: file.into(), bytes_max, wake, copying })
     }
 
     fn look(&self, connection: &Connection) {
         let bytes = std::fs::metadata(&self.file).map_or(0, |file| file.len());
         if bytes > self.bytes_max.saturating_mul(4) {
             // The copier cannot catch up with a writer that never pauses: now writes wait.
-            copy(connection, "TRUNCATE");
+            copy(connection, "TRUNCATE", &self.copying);
         } else if bytes > self.bytes_max {
             // Full means that it has been woken already.
             let _ = self.wake.try_send(());
@@ -97,13 +105,8 @@ impl Wal {
     }
 }
 
-fn copy_back(connection: &Connection, woken: &Receiver<()>) {
-    while woken.recv().is_ok() {
-        copy(connection, "PASSIVE");
-    }
-}
-
-fn copy(connection: &Connection, mode: &str) {
+fn copy(connection: &Connection, mode: &str, copying: &Mutex<()>) {
+    let _one_at_a_time = copying.lock().unwrap_or_else(PoisonError::into_inner);
     let sql = format!("PRAGMA wal_checkpoint({mode})");
     if let Err(error) = connection.query_row(&sql, [], |_| Ok(())) {
         tracing::warn!(%error, "the read store's write-ahead log could not be copied back; it is tried again");
