@@ -297,10 +297,6 @@ impl ProcessManager for Hire {
         }
     }
 
-    fn first_open_step(&self) -> Option<u32> {
-        self.run.as_ref().and_then(|run| run.steps.first_open())
-    }
-
     fn open_step(&self, _instance: HireId, number: u32) -> Option<StepCommand> {
         let run = self.run.as_ref()?;
         let HireStarted { contract, terms } = &run.started;
@@ -316,6 +312,12 @@ impl ProcessManager for Hire {
             HireStep::CloseJob { closure } => StepCommand::Job(job, JobCommand::Close { contract, closure }),
         };
         Some(command)
+    }
+
+    /// One after the other: a job is closed after it was started, reopened after its other bids were rejected.
+    fn step_before(&self, number: u32) -> Option<u32> {
+        let first = self.run.as_ref().and_then(|run| run.steps.first_open());
+        first.filter(|first| *first < number)
     }
 
     fn settle(number: u32, outcome: StepOutcome) -> HireCommand {

@@ -316,10 +316,6 @@ impl ProcessManager for Registration {
         }
     }
 
-    fn first_open_step(&self) -> Option<u32> {
-        self.run.as_ref().and_then(|run| run.steps.first_open())
-    }
-
     fn open_step(&self, _instance: RegistrationId, number: u32) -> Option<StepCommand> {
         let run = self.run.as_ref()?;
         let RegistrationStarted { login, account, .. } = run.started;
@@ -337,6 +333,11 @@ impl ProcessManager for Registration {
             RegistrationStep::ReleaseEmail => StepCommand::Login(login, LoginCommand::Release { account }),
         };
         Some(command)
+    }
+
+    /// Every step stands for itself: giving up must not wait for a registration that is stuck.
+    fn step_before(&self, _number: u32) -> Option<u32> {
+        None
     }
 
     fn settle(number: u32, outcome: StepOutcome) -> RegistrationCommand {

@@ -68,8 +68,8 @@ async fn tell<M: ProcessManager>(executor: &Executor, event: &RecordedEvent) -> 
     report(executor, request::<M>(id, command, command_id, &parts, actor, Origin::of(event))).await
 }
 
-/// Carries out step `number` of the manager at `stream`, and before it every earlier step that is still open; reports
-/// each outcome to the manager. Does nothing when they are settled.
+/// Carries out step `number` of the manager at `stream`, and before it what it counts on; reports each outcome to the
+/// manager. Does nothing when the step is settled.
 ///
 /// # Errors
 /// [`ProcessError::Retry`] when the log is away or contended; [`ProcessError::Poison`] when `stream` is no manager's.
@@ -88,8 +88,10 @@ pub async fn dispatch_step_from(
     origin: &Origin,
 ) -> Result<(), ProcessError> {
     match stream.category {
-        Category::Registration => carry_out_up_to::<Registration>(executor, stream, number, origin).await,
-        Category::Hire => carry_out_up_to::<Hire>(executor, stream, number, origin).await,
+        Category::Registration => {
+            carry_out_with_those_before::<Registration>(executor, stream, number, origin).await
+        }
+        Category::Hire => carry_out_with_those_before::<Hire>(executor, stream, number, origin).await,
         Category::Account
         | Category::Login
         | Category::Session
@@ -99,21 +101,23 @@ pub async fn dispatch_step_from(
     }
 }
 
-async fn carry_out_up_to<M: ProcessManager>(
+async fn carry_out_with_those_before<M: ProcessManager>(
     executor: &Executor,
     stream: StreamId,
     number: u32,
     origin: &Origin,
 ) -> Result<(), ProcessError> {
     let id = M::Id::from_uuid(stream.uuid);
-    // Each round settles one step, so there are no more rounds than steps.
+    // Each round settles one step up to this one, so there are no more rounds than that.
     for _ in 0..number {
         let manager = executor.load::<M>(id).await.map_err(|outage| from_outage(&outage))?;
-        let first = manager.state.first_open_step().filter(|first| *first <= number);
-        let Some(first) = first else { return Ok(()) };
-        let Some(step) = manager.state.open_step(id, first) else { return Ok(()) };
-        let outcome = carry_out(executor, stream, first, step, origin).await?;
-        report(executor, settlement::<M>(id, first, outcome, origin.clone())).await?;
+        if manager.state.open_step(id, number).is_none() {
+            return Ok(());
+        }
+        let next = manager.state.step_before(number).unwrap_or(number);
+        let Some(step) = manager.state.open_step(id, next) else { return Ok(()) };
+        let outcome = carry_out(executor, stream, next, step, origin).await?;
+        report(executor, settlement::<M>(id, next, outcome, origin.clone())).await?;
     }
     Ok(())
 }

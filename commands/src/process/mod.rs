@@ -31,12 +31,12 @@ pub trait ProcessManager: Aggregate<Command: Serialize, Rejection = ProcessRejec
     /// The instance that `event` concerns and what it is told; `None` for events that are nothing to this manager.
     fn react(event: &RecordedEvent) -> Option<(Self::Id, Self::Command)>;
 
-    /// The first step that is asked for and not settled. Steps are carried out one after the other, in order: a later
-    /// one may count on what an earlier one did.
-    fn first_open_step(&self) -> Option<u32>;
-
     /// What step `number` asks of whom; `None` when it was never asked for or is settled.
     fn open_step(&self, instance: Self::Id, number: u32) -> Option<StepCommand>;
+
+    /// The open step that has to be settled before step `number` is carried out, since that one counts on it; `None`
+    /// when there is none.
+    fn step_before(&self, number: u32) -> Option<u32>;
 
     /// The command that reports what became of step `number`.
     fn settle(number: u32, outcome: StepOutcome) -> Self::Command;

@@ -315,14 +315,13 @@ fn each_step_is_a_command_to_the_job_or_the_contract() {
     let instance = instance_of(contract);
     for (step, command) in steps {
         let hire = fold::<Hire>(proposed_and([requested(3, step)]));
-        assert_eq!((hire.first_open_step(), hire.open_step(instance, 3)), (Some(3), Some(command)));
+        assert_eq!(hire.open_step(instance, 3), Some(command));
         let hire = fold::<Hire>(proposed_and([requested(3, step), done(3)]));
-        assert_eq!((hire.first_open_step(), hire.open_step(instance, 3)), (None, None));
+        assert_eq!(hire.open_step(instance, 3), None);
     }
     let hire = fold::<Hire>(started());
     let reject = StepCommand::Job(job, JobCommand::RejectOtherBids);
     let propose = StepCommand::Contract(contract, ContractCommand::Propose { terms: contract_terms() });
-    assert_eq!(hire.first_open_step(), Some(1));
     assert_eq!((hire.open_step(instance, 1), hire.open_step(instance, 2)), (Some(reject), Some(propose)));
     assert_eq!((hire.open_step(instance, 0), hire.open_step(instance, 3)), (None, None));
 }
@@ -354,4 +353,13 @@ fn other_events_are_nothing_to_a_hire() {
     for event in [half_signed.into(), MilestoneReleased { milestone: 1 }.into()] {
         assert_eq!(Hire::react(&recorded::<ContractEvent>(the_contract(), event)), None);
     }
+}
+
+#[test]
+fn the_steps_of_a_hire_are_carried_out_one_after_the_other() {
+    let hire = fold::<Hire>(started_and([requested(3, HireStep::StartJob)]));
+    assert_eq!([1, 2, 3].map(|number| hire.step_before(number)), [None, Some(1), Some(1)]);
+    let hire = fold::<Hire>(started_and([requested(3, HireStep::StartJob), done(1)]));
+    assert_eq!([2, 3].map(|number| hire.step_before(number)), [None, Some(2)]);
+    assert_eq!(Hire::default().step_before(1), None);
 }

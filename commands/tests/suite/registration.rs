@@ -300,3 +300,9 @@ fn the_gateways_first_step_is_the_managers_first_step() {
     assert_eq!(request.command_id, CommandId::from_step(category, uuid, 1));
     assert!(matches!(request.actor, Actor::Process { stream } if stream.uuid == uuid));
 }
+
+#[test]
+fn giving_up_does_not_wait_for_a_registration_that_is_stuck() {
+    let registration = fold::<Registration>(giving_up());
+    assert_eq!((registration.step_before(1), registration.step_before(2)), (None, None));
+}
