@@ -40,7 +40,7 @@ impl Person {
         let session = session.expect(StatusCode::OK, &format!("{name} logs in"))?;
         Ok(Self {
             name: name.to_owned(),
-            account: registered.text("/id").to_owned(),
+            account: registered.text("/account").to_owned(),
             api: client.bearing(session.text("/access_token"))?,
         })
     }

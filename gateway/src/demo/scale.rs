@@ -83,14 +83,14 @@ async fn people(client: &Client, each: u64) -> Result<(Vec<Person>, Vec<Person>)
 async fn marketplace(owner: &Person, first: &Person, second: &Person, number: u64) -> Result<(), DemoError> {
     let title = format!("Job number {number}");
     let posted = owner.does("/api/v1/jobs", job(&title, "One of many.", &["rust"], (10_000, 90_000))).await?;
-    let id = posted.text("/id").to_owned();
+    let id = posted.text("/job").to_owned();
     owner.does(&format!("/api/v1/jobs/{id}/publish"), json!({})).await?;
     let bids = format!("/api/v1/jobs/{id}/bids");
     let low = first.does(&bids, offer("I will do it.", &[("Half", 20_000), ("Rest", 20_000)])).await?;
     second.does(&bids, offer("So will I.", &[("All", 50_000)])).await?;
     let revised = offer("For less.", &[("Half", 15_000), ("Rest", 20_000)]);
-    first.does(&format!("{bids}/{}/revise", low.text("/id")), revised).await?;
-    let accepted = owner.does(&format!("{bids}/{}/accept", low.text("/id")), json!({})).await?;
+    first.does(&format!("{bids}/{}/revise", low.text("/bid")), revised).await?;
+    let accepted = owner.does(&format!("{bids}/{}/accept", low.text("/bid")), json!({})).await?;
     let contract = accepted.text("/contract").to_owned();
     let proposed = |reply: &Reply| reply.status.is_success().then_some(());
     first.sees("the contract is proposed", &format!("/api/v1/contracts/{contract}"), proposed).await?;

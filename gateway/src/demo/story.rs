@@ -60,7 +60,7 @@ async fn a_job_is_posted(cast: &Cast, narrator: &mut Narrator) -> Result<String,
         (400_000, 900_000),
     );
     let created = cast.ama.does("/api/v1/jobs", terms).await?;
-    let id = created.text("/id").to_owned();
+    let id = created.text("/job").to_owned();
     narrator.step("Ama drafts \"A booking site for a small hotel\"", &id);
     let hidden = cast.kofi.api.get(&format!("/api/v1/jobs/{id}"), created.consistency.as_ref()).await?;
     hidden.expect(StatusCode::NOT_FOUND, "a draft is hidden")?;
@@ -77,7 +77,7 @@ async fn a_job_is_posted(cast: &Cast, narrator: &mut Narrator) -> Result<String,
     let board =
         cast.kofi.api.get("/api/v1/jobs?q=booking+hotel&skill=rust", published.consistency.as_ref()).await?;
     let board = board.expect(StatusCode::OK, "the board")?;
-    if !board.items().iter().any(|item| item["id"] == id.as_str()) {
+    if !board.items().iter().any(|item| item["job"] == id.as_str()) {
         return Err(unexpected("the published job stands on the board"));
     }
     narrator.step(
@@ -93,7 +93,7 @@ async fn workers_compete(cast: &Cast, job: &str, narrator: &mut Narrator) -> Res
     let bids = format!("/api/v1/jobs/{job}/bids");
     let kofis =
         cast.kofi.does(&bids, offer("I have built three of these.", &[("All of it", 850_000)])).await?;
-    narrator.step("Kofi bids 8500.00 GHS in one milestone", kofis.text("/id"));
+    narrator.step("Kofi bids 8500.00 GHS in one milestone", kofis.text("/bid"));
     cast.kofi.is_refused(&bids, offer("Again!", &[("All of it", 1)]), "bid_already_active").await?;
     narrator.step("Kofi bids again: refused, one active bid per worker", "409 bid_already_active");
     let esis = offer(
@@ -101,18 +101,18 @@ async fn workers_compete(cast: &Cast, job: &str, narrator: &mut Narrator) -> Res
         &[("Calendar", 200_000), ("Payment", 300_000), ("Launch", 200_000)],
     );
     let esis = cast.esi.does(&bids, esis).await?;
-    narrator.step("Esi bids 7000.00 GHS in three milestones", esis.text("/id"));
+    narrator.step("Esi bids 7000.00 GHS in three milestones", esis.text("/bid"));
     let yaws = cast.yaw.does(&bids, offer("Cheap and fast.", &[("All of it", 450_000)])).await?;
-    narrator.step("Yaw bids 4500.00 GHS in one milestone", yaws.text("/id"));
+    narrator.step("Yaw bids 4500.00 GHS in one milestone", yaws.text("/bid"));
     let wrong = json!({ "amount": super::cast::cedis(100), "milestones": [{ "title": "Half", "amount": super::cast::cedis(50) }], "cover_letter": "" });
-    let revise = format!("{bids}/{}/revise", kofis.text("/id"));
+    let revise = format!("{bids}/{}/revise", kofis.text("/bid"));
     cast.kofi.is_refused(&revise, wrong, "milestones_do_not_sum").await?;
     narrator.step("Kofi revises, but his milestones do not sum to the amount", "422 milestones_do_not_sum");
     cast.kofi
         .does(&revise, offer("I can do it for less.", &[("Build", 500_000), ("Launch", 180_000)]))
         .await?;
     narrator.step("Kofi revises his bid to 6800.00 GHS", "accepted");
-    let withdrawn = cast.yaw.does(&format!("{bids}/{}/withdraw", yaws.text("/id")), json!({})).await?;
+    let withdrawn = cast.yaw.does(&format!("{bids}/{}/withdraw", yaws.text("/bid")), json!({})).await?;
     narrator.step("Yaw thinks better of it and withdraws", "accepted");
     let all = cast.ama.api.get(&bids, withdrawn.consistency.as_ref()).await?;
     let all = all.expect(StatusCode::OK, "Ama compares the bids")?;
@@ -123,7 +123,7 @@ async fn workers_compete(cast: &Cast, job: &str, narrator: &mut Narrator) -> Res
         let (status, letter) = (bid["status"].as_str().unwrap_or_default(), &bid["cover_letter"]);
         narrator.note(&format!("{minor:>7} GHS minor, {milestones} milestone(s), {status:<9} {letter}"));
     }
-    Ok(esis.text("/id").to_owned())
+    Ok(esis.text("/bid").to_owned())
 }
 
 async fn a_contract_is_signed(
@@ -139,11 +139,11 @@ async fn a_contract_is_signed(
     cast.ama.does(&accept, json!({})).await?;
     narrator.step("Ama accepts Esi's bid; the hire manager takes over", "awarded");
     let contract = contract_of(&cast.esi, job, "proposed").await?;
-    let id = contract["id"].as_str().unwrap_or_default().to_owned();
+    let id = contract["contract"].as_str().unwrap_or_default().to_owned();
     narrator.step("The contract is proposed to both", &id);
     cast.kofi
         .sees("Kofi's bid is rejected", "/api/v1/bids", |reply| {
-            let rejected = |bid: &Value| bid["job"] == job && bid["status"] == "rejected";
+            let rejected = |own: &Value| own["bid"]["job"] == job && own["bid"]["status"] == "rejected";
             reply.items().iter().any(rejected).then_some(())
         })
         .await?;
@@ -170,15 +170,15 @@ async fn a_proposal_expires(client: &Client, cast: &Cast, narrator: &mut Narrato
     narrator.chapter("A proposal expires");
     let terms =
         job("Photos of twelve hotel rooms", "A day's work on site.", &["photography"], (50_000, 100_000));
-    let id = cast.ama.does("/api/v1/jobs", terms).await?.text("/id").to_owned();
+    let id = cast.ama.does("/api/v1/jobs", terms).await?.text("/job").to_owned();
     cast.ama.does(&format!("/api/v1/jobs/{id}/publish"), json!({})).await?;
     narrator.step("Ama publishes \"Photos of twelve hotel rooms\"", &id);
     let bids = format!("/api/v1/jobs/{id}/bids");
     let bid = cast.yaw.does(&bids, offer("Tomorrow?", &[("Photos", 80_000)])).await?;
-    cast.ama.does(&format!("{bids}/{}/accept", bid.text("/id")), json!({})).await?;
-    narrator.step("Yaw bids, Ama accepts", bid.text("/id"));
+    cast.ama.does(&format!("{bids}/{}/accept", bid.text("/bid")), json!({})).await?;
+    narrator.step("Yaw bids, Ama accepts", bid.text("/bid"));
     let contract = contract_of(&cast.yaw, &id, "proposed").await?;
-    let contract = contract["id"].as_str().unwrap_or_default().to_owned();
+    let contract = contract["contract"].as_str().unwrap_or_default().to_owned();
     cast.yaw.does(&format!("/api/v1/contracts/{contract}/sign"), json!({})).await?;
     narrator.step("Yaw signs, Ama forgets to", &contract);
     let moved = client.post("/ops/test-clock", json!({ "advance": "8d" })).await?;
@@ -190,7 +190,7 @@ async fn a_proposal_expires(client: &Client, cast: &Cast, narrator: &mut Narrato
     cast.yaw.sees("the job is reopened", &format!("/api/v1/jobs/{id}"), reopened).await?;
     narrator.step("The hire manager reopens the job", "published");
     let bid = cast.kofi.does(&bids, offer("I have a camera, too.", &[("Photos", 70_000)])).await?;
-    narrator.step("Kofi bids on it", bid.text("/id"));
+    narrator.step("Kofi bids on it", bid.text("/bid"));
     Ok(())
 }
 
