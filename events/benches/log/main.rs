@@ -67,13 +67,9 @@ fn against_bare(runtime: &Runtime, round: usize, rounds: usize) -> f64 {
 /// Appends to a small log and to a large one.
 fn against_small(runtime: &Runtime, large: usize, round: usize, rounds: usize) -> f64 {
     let folder = tempfile::tempdir().unwrap();
-    let small_log = open(&folder.path().join("small"));
-    let large_log = open(&folder.path().join("large"));
     println!("append to a log of {SMALL} events and to one of {large}");
-    let mut small_streams = fill(runtime, &small_log, SMALL);
-    println!("  resident after {SMALL} events: {} MiB, streams of the benchmark included", resident_mib());
-    let mut large_streams = fill(runtime, &large_log, large);
-    println!("  resident after {large} events: {} MiB, streams of the benchmark included", resident_mib());
+    let (small_log, mut small_streams) = fill(runtime, &folder.path().join("small"), SMALL);
+    let (large_log, mut large_streams) = fill(runtime, &folder.path().join("large"), large);
     let (mut small_rates, mut large_rates) = (Vec::new(), Vec::new());
     for number in 1..=rounds {
         small_rates.push(append_round(runtime, &small_log, &mut small_streams, round));
@@ -92,12 +88,18 @@ fn open(folder: &Path) -> Arc<dyn EventLog> {
     events::open(&LogOptions::at(format!("embedded:{}", folder.display()))).unwrap()
 }
 
-/// Fills a log as the product would, then deals its streams out to the writers of the rounds.
-fn fill(runtime: &Runtime, log: &Arc<dyn EventLog>, events: usize) -> Streams {
+/// Fills a log as the product would, closes it so that nothing of the filling is left to do, and opens it again. Its streams
+/// are dealt out to the writers of the rounds.
+fn fill(runtime: &Runtime, folder: &Path, events: usize) -> (Arc<dyn EventLog>, Streams) {
+    let log = open(folder);
     let mut streams = Streams::of(FILLING_WRITERS);
-    let rate = append_round(runtime, log, &mut streams, events);
-    println!("  filled with {events} events at {rate:.0}/s with {FILLING_WRITERS} writers");
-    streams.deal(WRITERS)
+    let rate = append_round(runtime, &log, &mut streams, events);
+    let resident = resident_mib();
+    println!(
+        "  filled with {events} events at {rate:.0}/s by {FILLING_WRITERS} writers; resident {resident} MiB"
+    );
+    log.close();
+    (open(folder), streams.deal(WRITERS))
 }
 
 /// Commits a second, over `commits` appends by all writers together.

@@ -5,6 +5,7 @@
 //! appends are unavailable, reads go on; whoever opens the files next finds out what became durable.
 
 use std::{
+    collections::HashSet,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
@@ -162,18 +163,16 @@ pub(super) fn check_new(commit: &NewCommit, commit_bytes_max: usize) -> Result<(
     if bytes > commit_bytes_max {
         return Err(AppendError::TooLarge { bytes, limit: commit_bytes_max });
     }
-    let mut next = commit.first_version;
+    let end = commit.first_version.checked_add(u64::from(commit.count));
+    let (mut next, mut seen) = (Some(commit.first_version), HashSet::new());
     for span in &commit.commands {
-        if span.first_version != next || span.count == 0 {
-            break;
-        }
-        next += u64::from(span.count);
+        let follows = span.count > 0 && next == Some(span.first_version) && seen.insert(span.command_id);
+        next = span.first_version.checked_add(u64::from(span.count)).filter(|_| follows);
     }
-    let end =
-        commit.first_version.checked_add(u64::from(commit.count)).filter(|end| i64::try_from(*end).is_ok());
-    if commit.first_version == 0 || commit.count == 0 || end != Some(next) {
+    let fits = end.is_some_and(|end| i64::try_from(end).is_ok());
+    if commit.first_version == 0 || commit.count == 0 || !fits || next != end {
         return Err(AppendError::Unavailable(
-            "the commit contradicts itself: its commands do not cover it".into(),
+            "the commit contradicts itself: its commands do not cover it once".into(),
         ));
     }
     Ok(())

@@ -107,8 +107,11 @@ impl Tail {
         let mut halt = None;
         self.copy.begin()?;
         for record in records {
-            match self.judge(record, &mut source) {
-                Ok(verdict) => judged.extend(verdict),
+            match self.judge(record, &source) {
+                Ok((index, verdict)) => {
+                    source[index].1 = record.offset;
+                    judged.extend(verdict);
+                }
                 Err(LogError::Refused(reason)) => {
                     let place = format!("{}/{}", record.partition, record.offset);
                     halt = Some(LogError::Refused(format!("at {place}: {reason}")));
@@ -127,12 +130,13 @@ impl Tail {
         Ok((judged, halt))
     }
 
-    /// Judges one record. [`LogError::Refused`] when no copy of this release may go past it.
+    /// Judges one record of the partition with the index that it gives back. [`LogError::Refused`] when no copy of this
+    /// release may go past it.
     fn judge(
         &mut self,
         source_record: &SourceRecord,
-        source: &mut [(Partition, Offset)],
-    ) -> Result<Option<Judged>, LogError> {
+        source: &[(Partition, Offset)],
+    ) -> Result<(usize, Option<Judged>), LogError> {
         let SourceRecord { partition, offset, record } = source_record;
         let refused = |reason: String| Err(LogError::Refused(reason));
         let Some(index) = source.iter().position(|(known, _)| known == partition) else {
@@ -144,9 +148,13 @@ impl Tail {
         let commit = match parse(record) {
             Parsed::Commit(commit) if self.upstream.partition_of(commit.stream) == *partition => commit,
             Parsed::Commit(_) => {
-                return Ok(self.void(record_place(source, index, *offset), "it lies in a foreign partition"));
+                self.void(source_record, "it lies in a foreign partition");
+                return Ok((index, None));
             }
-            Parsed::Unparsable(reason) => return Ok(self.void(record_place(source, index, *offset), &reason)),
+            Parsed::Unparsable(reason) => {
+                self.void(source_record, &reason);
+                return Ok((index, None));
+            }
             Parsed::Newer(reason) => return refused(reason),
         };
         let candidate = Candidate {
@@ -164,15 +172,14 @@ impl Tail {
                 commit.stream, commit.first_version
             ));
         }
-        source[index].1 = *offset;
-        Ok(Some(Judged { commit, outcome }))
+        Ok((index, Some(Judged { commit, outcome })))
     }
 
     /// Counts a record that is no commit at all.
-    fn void(&self, (partition, offset): (Partition, Offset), reason: &str) -> Option<Judged> {
+    fn void(&self, record: &SourceRecord, reason: &str) {
+        let SourceRecord { partition, offset, .. } = record;
         self.progress.voided();
         tracing::warn!(%partition, offset, reason, "a record on the log is void: it is no commit");
-        None
     }
 
     /// Answers those who wait for what was judged, and those whose streams were passed.
@@ -299,12 +306,6 @@ impl Tail {
     pub(super) fn stop_on_panic(&self) -> StopOnPanic {
         StopOnPanic { pending: Arc::clone(&self.pending), progress: Arc::clone(&self.progress) }
     }
-}
-
-/// The offset of a record that is no commit is judged too.
-fn record_place(source: &mut [(Partition, Offset)], index: usize, offset: Offset) -> (Partition, Offset) {
-    source[index].1 = offset;
-    source[index]
 }
 
 /// See [`Tail::stop_on_panic`].

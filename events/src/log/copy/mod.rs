@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -56,7 +56,7 @@ pub(super) struct CopyPlan {
 /// Opens or makes the copy in `folder`, for writing. A torn end is cut back to the last whole transaction; the last commits
 /// are checked.
 pub(super) fn open(folder: &Path, options: &LogOptions, plan: &CopyPlan) -> Result<CopyWriter, LogError> {
-    fs::create_dir_all(folder).map_err(|e| LogError::File(format!("the data folder cannot be made: {e}")))?;
+    let made = make_folder(folder)?;
     let lock = lock(&folder.join(LOCK))?;
     let path = folder.join(FILE);
     let connection = Connection::open_with_flags(
@@ -69,7 +69,7 @@ pub(super) fn open(folder: &Path, options: &LogOptions, plan: &CopyPlan) -> Resu
     let rows = schema::partitions(&connection)?;
     let reader = Arc::new(CopyReader::new(&path, options, log, rows));
     reader.check_ends()?;
-    sync_folder(folder)?;
+    sync_folders(&made)?;
     CopyWriter::new(connection, reader, lock)
 }
 
@@ -97,10 +97,26 @@ fn lock(path: &Path) -> Result<File, LogError> {
     }
 }
 
+/// Makes the folder, and gives every folder that got a new name in it, itself first.
+fn make_folder(folder: &Path) -> Result<Vec<PathBuf>, LogError> {
+    let failed = |e: std::io::Error| LogError::File(format!("the data folder cannot be made: {e}"));
+    let folder = std::path::absolute(folder).map_err(failed)?;
+    let mut changed = vec![folder.clone()];
+    let missing = folder.ancestors().take_while(|ancestor| !ancestor.exists());
+    changed.extend(missing.filter_map(Path::parent).map(Path::to_owned));
+    fs::create_dir_all(&folder).map_err(failed)?;
+    Ok(changed)
+}
+
 /// Makes the names of new files survive a power loss, as their contents do.
-fn sync_folder(folder: &Path) -> Result<(), LogError> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|e| LogError::File(format!("the data folder cannot be synced: {e}")))
+fn sync_folders(folders: &[PathBuf]) -> Result<(), LogError> {
+    for folder in folders {
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|e| {
+            LogError::File(format!("the folder '{}' cannot be synced: {e}", folder.display()))
+        })?;
+    }
+    Ok(())
 }
 
 fn configure_writer(

@@ -29,6 +29,9 @@ use crate::{
 /// How many commits are checked when the file is opened, per partition.
 const CHECKED_AT_OPENING: i64 = 1000;
 
+/// What a walk over many commits holds in memory at a time.
+pub(super) const PAGE: ReadLimit = ReadLimit { commits: 256, bytes: 4 << 20 };
+
 /// The columns every read of commits selects, in the order [`CopyReader::stored`] takes them.
 pub(super) const COLUMNS: &str =
     "c.position, s.category, s.uuid, c.first_version, c.count, c.checksum, c.chain, c.body, c.stream";
@@ -64,7 +67,7 @@ impl CopyReader {
             log,
             partitions,
             rows,
-            heads: Cache::new(options.heads_cached_max),
+            heads: Cache::new(options.heads_cached_max.max(1)),
             pool: Pool::new(path, options.reader_connections_max),
         }
     }
@@ -97,7 +100,7 @@ impl CopyReader {
 
     /// The end as the file has it, for a copy that another process writes.
     pub(in crate::log) fn end_in_file(&self, partition: Partition) -> Result<Offset, LogError> {
-        let rows = self.pool.with(|connection| schema::partitions(connection))?;
+        let rows = self.pool.with(schema::partitions)?;
         Ok(rows.iter().find(|row| row.partition == partition).map_or(BEFORE_FIRST, |row| row.end))
     }
 
@@ -109,7 +112,7 @@ impl CopyReader {
         self.pool.with(|connection| {
             let version: Option<i64> = cached(
                 connection,
-                "SELECT (SELECT max(last_version) FROM versions WHERE stream = s.key)
+                "SELECT (SELECT max(entry) FROM entries WHERE stream = s.key AND entry < x'')
                  FROM streams s WHERE s.uuid = ?1 AND s.category = ?2",
             )?
             .query_row(name_of(&stream), |row| row.get(0))
@@ -128,9 +131,9 @@ impl CopyReader {
         limit: usize,
     ) -> Result<Vec<StoredCommit>, LogError> {
         let sql = format!(
-            "SELECT {COLUMNS}, v.position FROM streams s CROSS JOIN versions v LEFT JOIN commits c ON c.position = v.position
-             WHERE s.uuid = ?1 AND s.category = ?2 AND v.stream = s.key AND v.last_version > ?3
-             ORDER BY v.last_version LIMIT ?4"
+            "SELECT {COLUMNS}, e.position FROM streams s CROSS JOIN entries e LEFT JOIN commits c ON c.position = e.position
+             WHERE s.uuid = ?1 AND s.category = ?2 AND e.stream = s.key AND e.entry > ?3 AND e.entry < x''
+             ORDER BY e.entry LIMIT ?4"
         );
         let (uuid, category) = name_of(&stream);
         let after_row = i64::try_from(after).unwrap_or(i64::MAX);
@@ -168,8 +171,8 @@ impl CopyReader {
         self.pool.with(|connection| {
             cached(
                 connection,
-                "SELECT k.hash, k.first_version, k.count, k.position FROM streams s CROSS JOIN commands k
-                 WHERE s.uuid = ?1 AND s.category = ?2 AND k.stream = s.key AND k.command = ?3",
+                "SELECT e.hash, e.first_version, e.count, e.position FROM streams s CROSS JOIN entries e
+                 WHERE s.uuid = ?1 AND s.category = ?2 AND e.stream = s.key AND e.entry = ?3",
             )?
             .query_row((uuid, category, command.uuid().as_bytes().as_slice()), |row| {
                 Ok(KnownCommand {
@@ -266,10 +269,14 @@ impl CopyReader {
                 )?
                 .query_row((row.row_of(0), row.rows_end(), CHECKED_AT_OPENING), |row| row.get(0))
                 .map_err(file_error)?;
-                let after = first.map_or(BEFORE_FIRST, |first| schema::offset_of(first) - 1);
-                let limit = ReadLimit { commits: usize::MAX, bytes: usize::MAX };
-                for keyed in self.read_keyed(connection, row, after, limit)? {
-                    self.check_link(connection, &keyed)?;
+                let mut after = first.map_or(BEFORE_FIRST, |first| schema::offset_of(first) - 1);
+                loop {
+                    let page = self.read_keyed(connection, row, after, PAGE)?;
+                    let Some(last) = page.last() else { break };
+                    after = last.commit.position.offset;
+                    for keyed in &page {
+                        self.check_link(connection, keyed)?;
+                    }
                 }
             }
             Ok(())

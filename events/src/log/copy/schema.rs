@@ -16,9 +16,11 @@ const FORMAT: i64 = 1;
 /// together and in order.
 const OFFSET_BITS: u32 = 48;
 
-/// `versions` finds the commit that holds a version, and so the head; its key forbids two commits at one place of a
-/// stream. `commands` remembers what a command wrote. Streams have integer keys because their names, 16 bytes and a
-/// word, would stand in every row of both.
+/// `entries` finds, per stream, the commit that holds a version (and so the head), and what a command wrote. Its key column
+/// holds two things: the last version of a commit, an integer, or a command's id, a blob. Integers sort before blobs, so
+/// the versions of a stream lie together, and a young stream has both on one page: an append to it touches one page of the
+/// index instead of two, and pages touched are what a durable append costs. The key forbids two commits that end at one
+/// version. Streams have integer keys because their names, 16 bytes and a word, would stand in every row.
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE partitions (
@@ -29,12 +31,10 @@ const TABLES: &str = "
     CREATE TABLE commits (
         position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, first_version INTEGER NOT NULL, count INTEGER NOT NULL,
         checksum INTEGER NOT NULL, chain BLOB NOT NULL, body BLOB NOT NULL);
-    CREATE TABLE versions (
-        stream INTEGER NOT NULL, last_version INTEGER NOT NULL, position INTEGER NOT NULL,
-        PRIMARY KEY (stream, last_version)) WITHOUT ROWID;
-    CREATE TABLE commands (
-        stream INTEGER NOT NULL, command BLOB NOT NULL, hash BLOB NOT NULL, first_version INTEGER NOT NULL,
-        count INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (stream, command)) WITHOUT ROWID;
+    CREATE TABLE entries (
+        stream INTEGER NOT NULL, entry NOT NULL, position INTEGER NOT NULL,
+        hash BLOB, first_version INTEGER, count INTEGER,
+        PRIMARY KEY (stream, entry)) WITHOUT ROWID;
 ";
 
 /// A partition as the file knows it.

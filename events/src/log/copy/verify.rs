@@ -3,22 +3,21 @@
 //! The walk goes in partition order, a page at a time, each page in a snapshot of its own: it holds nothing in memory that
 //! grows with the log, keeps no writer waiting, and names the first commit that is not what was written.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     file_error,
-    reader::{CopyReader, KeyedCommit, cached, damaged},
+    reader::{CopyReader, KeyedCommit, PAGE, cached, damaged},
     schema::{PartitionRow, position_of},
 };
 use crate::{
-    envelope::{CommandSpan, parse_body},
-    ids::Id,
-    log::{ChainHash, LogError, ReadLimit, VerifyReport, judge::spans},
+    envelope::{CommandHash, CommandSpan, parse_body},
+    ids::{CommandId, Id},
+    log::{ChainHash, LogError, VerifyReport, judge::spans},
     stream::{BEFORE_FIRST, Offset},
 };
-
-/// A page of the walk.
-const PAGE: ReadLimit = ReadLimit { commits: 256, bytes: 4 << 20 };
 
 /// What one partition's walk counted.
 #[derive(Default)]
@@ -73,7 +72,7 @@ impl CopyReader {
         let wrong = |reason: &str| Err(damaged(commit.position, reason));
         let (key, last_version) = (keyed.stream_key, commit.last_version().cast_signed());
         let entry: Option<i64> =
-            cached(connection, "SELECT position FROM versions WHERE stream = ?1 AND last_version = ?2")?
+            cached(connection, "SELECT position FROM entries WHERE stream = ?1 AND entry = ?2")?
                 .query_row((key, last_version), |row| row.get(0))
                 .optional()
                 .map_err(file_error)?;
@@ -82,8 +81,8 @@ impl CopyReader {
         }
         let previous: Option<(i64, i64, Option<[u8; 32]>)> = cached(
             connection,
-            "SELECT v.last_version, v.position, c.chain FROM versions v LEFT JOIN commits c ON c.position = v.position
-             WHERE v.stream = ?1 AND v.last_version < ?2 ORDER BY v.last_version DESC LIMIT 1",
+            "SELECT e.entry, e.position, c.chain FROM entries e LEFT JOIN commits c ON c.position = e.position
+             WHERE e.stream = ?1 AND e.entry < ?2 ORDER BY e.entry DESC LIMIT 1",
         )?
         .query_row((key, last_version), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()
@@ -121,30 +120,18 @@ impl CopyReader {
         if !promised {
             return Err(wrong("its events are not those that its row promises"));
         }
-        let mut statement = cached(
-            connection,
-            "SELECT hash, first_version, count, position FROM commands WHERE stream = ?1 AND command = ?2",
-        )?;
+        let mut seen = HashSet::new();
         let mut first_seen = 0;
-        for span in spans(&events) {
-            let known: Option<([u8; 16], i64, u32, i64)> = statement
-                .query_row((keyed.stream_key, span.command_id.uuid().as_bytes().as_slice()), |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })
-                .optional()
-                .map_err(file_error)?;
-            let (hash, first_version, count, row) =
+        for span in spans(&events).into_iter().filter(|span| seen.insert(span.command_id)) {
+            let known = command_entry(connection, keyed.stream_key, span.command_id)?;
+            let (row, known) =
                 known.ok_or_else(|| wrong("the command index has lost one of its commands"))?;
-            let CommandSpan { command_hash, first_version: expected, count: expected_count, .. } = span;
             let position = position_of(self.rows(), row);
-            let same =
-                (hash, first_version.cast_unsigned(), count) == (command_hash.0, expected, expected_count);
-            if position > commit.position
-                || (position == commit.position && !same && expected <= first_version.cast_unsigned())
-            {
+            // An earlier commit may have answered the command already; that outcome stands.
+            if position > commit.position || (position == commit.position && known != span) {
                 return Err(wrong("the command index tells something else about one of its commands"));
             }
-            first_seen += i64::from(position == commit.position && same);
+            first_seen += i64::from(position == commit.position);
         }
         Ok(first_seen)
     }
@@ -161,15 +148,17 @@ impl CopyReader {
         let count = |sql: &str| -> Result<i64, LogError> {
             connection.query_row(sql, (first, last), |row| row.get(0)).map_err(file_error)
         };
-        let versions = count("SELECT count(*) FROM versions WHERE position BETWEEN ?1 AND ?2")?;
+        let versions =
+            count("SELECT count(*) FROM entries WHERE entry < x'' AND position BETWEEN ?1 AND ?2")?;
         if versions.cast_unsigned() != walked.report.commits {
             let lost = count(
-                "SELECT coalesce(min(v.position), ?1) FROM versions v LEFT JOIN commits c ON c.position = v.position
-                 WHERE v.position BETWEEN ?1 AND ?2 AND c.position IS NULL",
+                "SELECT coalesce(min(e.position), ?1) FROM entries e LEFT JOIN commits c ON c.position = e.position
+                 WHERE e.entry < x'' AND e.position BETWEEN ?1 AND ?2 AND c.position IS NULL",
             )?;
             return Err(damaged(position_of(self.rows(), lost), "the commit is missing"));
         }
-        let commands = count("SELECT count(*) FROM commands WHERE position BETWEEN ?1 AND ?2")?;
+        let commands =
+            count("SELECT count(*) FROM entries WHERE entry >= x'' AND position BETWEEN ?1 AND ?2")?;
         if commands != walked.commands {
             let position = position_of(self.rows(), last);
             let reason = format!(
@@ -185,7 +174,7 @@ impl CopyReader {
     fn check_streams(&self, connection: &Connection) -> Result<(), LogError> {
         let empty: Option<i64> = connection
             .query_row(
-                "SELECT key FROM streams s WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.stream = s.key) LIMIT 1",
+                "SELECT key FROM streams s WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.stream = s.key AND e.entry < x'') LIMIT 1",
                 [],
                 |row| row.get(0),
             )
@@ -196,4 +185,23 @@ impl CopyReader {
             None => Ok(()),
         }
     }
+}
+
+/// What the index knows of a command: the row key of its commit, and what it wrote there.
+fn command_entry(
+    connection: &Connection,
+    stream_key: i64,
+    command_id: CommandId,
+) -> Result<Option<(i64, CommandSpan)>, LogError> {
+    cached(
+        connection,
+        "SELECT position, hash, first_version, count FROM entries WHERE stream = ?1 AND entry = ?2",
+    )?
+    .query_row((stream_key, command_id.uuid().as_bytes().as_slice()), |row| {
+        let command_hash = CommandHash(row.get(1)?);
+        let first_version = row.get::<_, i64>(2)?.cast_unsigned();
+        Ok((row.get(0)?, CommandSpan { command_id, command_hash, first_version, count: row.get(3)? }))
+    })
+    .optional()
+    .map_err(file_error)
 }

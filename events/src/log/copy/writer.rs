@@ -126,8 +126,8 @@ impl CopyWriter {
         let Some(key) = key else { return Ok(None) };
         let (version, chain): (i64, [u8; 32]) = self
             .statement(
-                "SELECT v.last_version, c.chain FROM versions v JOIN commits c ON c.position = v.position
-                 WHERE v.stream = ?1 ORDER BY v.last_version DESC LIMIT 1",
+                "SELECT e.entry, c.chain FROM entries e JOIN commits c ON c.position = e.position
+                 WHERE e.stream = ?1 AND e.entry < x'' ORDER BY e.entry DESC LIMIT 1",
             )?
             .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
             .map_err(file_error)?;
@@ -193,12 +193,13 @@ impl CopyWriter {
                 candidate.body
             ])
             .map_err(file_error)?;
-        self.statement("INSERT INTO versions VALUES (?1, ?2, ?3)")?
+        self.statement("INSERT INTO entries (stream, entry, position) VALUES (?1, ?2, ?3)")?
             .execute((head.key, version.cast_signed(), row))
             .map_err(file_error)?;
         // A command that is already known keeps its first outcome.
         let mut statement = self.statement(
-            "INSERT INTO commands VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (stream, command) DO NOTHING",
+            "INSERT INTO entries (stream, entry, hash, first_version, count, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (stream, entry) DO NOTHING",
         )?;
         for span in candidate.commands {
             statement

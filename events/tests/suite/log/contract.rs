@@ -231,7 +231,9 @@ pub(crate) fn a_commit_that_contradicts_itself_is_refused(engine: &impl Engine) 
     starts.first_version = 0;
     let mut lost = commit(stream, 1, 2);
     lost.commands.clear();
-    for wrong in [counts, starts, lost] {
+    let twice = stamp();
+    let repeated = commit_of(stream, 1, &[(twice.clone(), 1), (twice, 1)]);
+    for wrong in [counts, starts, lost, repeated] {
         assert!(matches!(append(&log, wrong), Err(AppendError::Unavailable(_))));
     }
     assert_eq!(log.head(stream), Ok(0));

@@ -3,6 +3,8 @@
 
 mod contract;
 mod embedded;
+mod recovery;
+mod several;
 mod simulation;
 mod support;
 mod tailed;

@@ -23,7 +23,8 @@ use super::support::{commit_of, history, job, stamp};
 const PROCESSES: usize = 3;
 const STREAMS: usize = 5;
 const STEPS: usize = 120;
-const SEEDS: u64 = 200;
+const SEEDS: usize = 160;
+const THREADS: usize = 4;
 
 /// An append whose verdict is awaited.
 struct Awaited {
@@ -71,7 +72,8 @@ impl Process {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: usize) -> Self {
+        let seed = seed as u64;
         let process =
             |_| Process { folder: tempfile::tempdir().unwrap(), running: None, awaited: Vec::new() };
         Self {
@@ -216,22 +218,29 @@ impl World {
     }
 }
 
+/// Gives how many appends were acknowledged and how many were conflicts.
+fn run(seed: usize) -> (usize, usize) {
+    let counts = std::panic::catch_unwind(|| {
+        let mut world = World::new(seed);
+        for _ in 0..STEPS {
+            world.step();
+        }
+        world.settle();
+        world.check();
+        (world.acknowledged.len(), world.conflicts)
+    });
+    counts.unwrap_or_else(|_| panic!("seed {seed} breaks a promise"))
+}
+
 #[test]
 fn copies_agree_and_nothing_acknowledged_is_lost_whatever_happens() {
-    let (mut acknowledged, mut conflicts) = (0, 0);
-    for seed in 0..SEEDS {
-        let run = std::panic::catch_unwind(|| {
-            let mut world = World::new(seed);
-            for _ in 0..STEPS {
-                world.step();
-            }
-            world.settle();
-            world.check();
-            (world.acknowledged.len(), world.conflicts)
-        });
-        let counts = run.unwrap_or_else(|_| panic!("seed {seed} breaks a promise"));
-        acknowledged += counts.0;
-        conflicts += counts.1;
-    }
-    assert!(acknowledged > 10 * SEEDS as usize && conflicts > SEEDS as usize, "{acknowledged} {conflicts}");
+    let counts: Vec<(usize, usize)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| scope.spawn(move || (thread..SEEDS).step_by(THREADS).map(run).collect::<Vec<_>>()))
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let acknowledged: usize = counts.iter().map(|(acknowledged, _)| acknowledged).sum();
+    let conflicts: usize = counts.iter().map(|(_, conflicts)| conflicts).sum();
+    assert!(acknowledged > 10 * SEEDS && conflicts > SEEDS, "the runs were rich: {acknowledged} {conflicts}");
 }
