@@ -235,14 +235,19 @@ impl Drop for Tailed {
 /// The tail's thread: until the log is closed and nothing is pending, or the copy must stop.
 fn run(mut tail: Tail, republish_after: Duration, close_wait: Duration) {
     let _unwinding = tail.stop_on_panic();
+    let poll_wait = POLL_WAIT.min(republish_after);
+    let mut looked_for_silent = Instant::now();
     let mut closing: Option<Instant> = None;
     loop {
-        match tail.turn(POLL_WAIT) {
+        match tail.turn(poll_wait) {
             Ok(turn) if turn.resting => std::thread::sleep(REST),
             Ok(_) => {}
             Err(error) => return tail.stop(&error),
         }
-        tail.republish_silent(republish_after);
+        if looked_for_silent.elapsed() >= republish_after / 2 {
+            looked_for_silent = Instant::now();
+            tail.republish_silent(republish_after);
+        }
         if tail.is_closed() {
             let since = *closing.get_or_insert_with(Instant::now);
             if tail.is_settled() || since.elapsed() >= close_wait {

@@ -138,7 +138,7 @@ fn a_record_that_is_no_commit_is_void_and_halts_nobody() {
     let log = broker.open(&options(&folder)).unwrap();
     let stream = loop {
         let stream = job();
-        if stream.uuid.as_u128() % 2 == 0 {
+        if stream.uuid.as_u128().is_multiple_of(2) {
             break stream;
         }
     };
