@@ -320,6 +320,19 @@ pub trait ReadStore: Send + Sync + 'static {
     /// One page of documents.
     fn find(&self, query: Query) -> StoreFuture<'_, Page<Json>>;
 
+    /// The documents of a collection behind the key `after`, by key, at most `limit`: for comparisons, not for
+    /// queries. An engine that cannot refuses.
+    fn scan<'a>(
+        &'a self,
+        projection: &'a ProjectionId,
+        collection: &'static str,
+        _after: Option<String>,
+        _limit: usize,
+    ) -> StoreFuture<'a, Vec<(String, Json)>> {
+        let refusal = format!("{collection} of {projection} cannot be scanned by this engine");
+        Box::pin(async move { Err(StoreError::Refused(refusal)) })
+    }
+
     /// How the engine would serve the query, in its own words; tests look for the index's name and for scans.
     fn explain(&self, query: Query) -> StoreFuture<'_, String>;
 

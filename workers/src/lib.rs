@@ -6,6 +6,7 @@
 
 mod backoff;
 pub mod clock;
+pub mod compare;
 
 pub mod dead_letters;
 mod documents;
@@ -16,9 +17,11 @@ pub mod settings;
 pub mod status;
 mod workers;
 
+pub use compare::{CompareError, Difference, rebuild_and_compare};
 pub use dead_letters::{Letter, RedriveError, Redriven};
 pub use operator::{LettersCursor, LettersPage};
 pub use processes::{Managers, Processes, PumpStatus};
+pub use runner::progress::collections_with_ours;
 pub use settings::WorkerSettings;
 pub use status::{RunState, RunnerStatus, Verdicts};
 pub use workers::{Workers, WorkersStatus};

@@ -131,6 +131,19 @@ impl ReadStore for SqliteStore {
         })
     }
 
+    fn scan<'a>(
+        &'a self,
+        projection: &'a ProjectionId,
+        collection: &'static str,
+        after: Option<String>,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<(String, Json)>> {
+        Box::pin(async move {
+            let table = self.table(projection, collection)?;
+            self.readers.run(move |connection| scan(connection, &table, after.as_deref(), limit)).await
+        })
+    }
+
     fn explain(&self, query: Query) -> StoreFuture<'_, String> {
         Box::pin(async move {
             let table = self.table(&query.projection, query.collection)?;
@@ -173,6 +186,22 @@ fn find(
         last = Some(Cursor { value, key: row.get(0)? });
     }
     Ok(page)
+}
+
+fn scan(
+    connection: &rusqlite::Connection,
+    table: &Table,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, Json)>, Failure> {
+    // No key is empty, so nothing lies before the first.
+    let sql = format!("SELECT key, document FROM {} WHERE key > ? ORDER BY key LIMIT ?", table.name);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut prepared = connection.prepare_cached(&sql)?;
+    let rows = prepared.query_map(rusqlite::params![after.unwrap_or(""), limit], |row| {
+        Ok((row.get(0)?, Json::from_text(row.get::<_, String>(1)?)))
+    })?;
+    Ok(rows.collect::<Result<_, rusqlite::Error>>()?)
 }
 
 fn explain(connection: &rusqlite::Connection, statement: Statement) -> Result<String, Failure> {

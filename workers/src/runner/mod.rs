@@ -23,13 +23,13 @@ pub(crate) mod redrive;
 pub(crate) mod source;
 
 use applier::Applier;
-use progress::{Progress, TURNS};
+use progress::{Progress, collections_with_ours};
 use redrive::{Redrive, RedriveError, Redriven};
 use source::Source;
 
 use crate::{
     backoff::Backoff,
-    dead_letters::{LETTERS, ParkingRate},
+    dead_letters::ParkingRate,
     settings::WorkerSettings,
     status::{PartitionProgress, RunState, StatusCell},
 };
@@ -159,8 +159,7 @@ impl<A: Applier> Runner<A> {
             requests: sender,
             status: status.clone(),
         };
-        let mut collections = collections.to_vec();
-        collections.extend([LETTERS.spec, TURNS.spec]);
+        let collections = collections_with_ours(collections);
         let source = Source::new(Arc::clone(&surroundings.log), &surroundings.settings);
         let rate = ParkingRate::new(&surroundings.settings);
         let runner = Self {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use events::{Offset, Partition, stream::BEFORE_FIRST};
 use projections::{
-    Advance, Batch, Checkpoint, Collection, DocumentKey, Filter, Order, ProjectionId, Query, ReadStore,
-    StoreError, Write,
+    Advance, Batch, Checkpoint, Collection, CollectionSpec, DocumentKey, Filter, Order, ProjectionId, Query,
+    ReadStore, StoreError, Write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,14 @@ use crate::{
 
 /// The reserved collection of every projection that says whose turn it is, by scope.
 pub(crate) const TURNS: Collection<Turn> = Collection::new("turns", &[]);
+
+/// The collections of a projection as the read store has to prepare them: its own, and those of its runners. Whoever
+/// prepares a projection prepares all of them.
+pub fn collections_with_ours(declared: &[CollectionSpec]) -> Vec<CollectionSpec> {
+    let mut collections = declared.to_vec();
+    collections.extend([LETTERS.spec, TURNS.spec]);
+    collections
+}
 
 /// How often a scope was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
