@@ -1,0 +1,9 @@
+//! What `workers` promises, one file per promise.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+mod exactly_once;
+mod letters;
+mod redrive;
+mod stops;

@@ -1,0 +1,142 @@
+//! A read store that fails by seed, or dies at a given moment.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use events::Partition;
+use projections::{
+    Batch, Checkpoint, CollectionSpec, DocumentKey, Json, Page, ProjectionId, Query, ReadStore, StoreError,
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::sync::Notify;
+
+type StoreFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// What goes wrong.
+pub enum Plan {
+    /// Something, by seed, in so many of a hundred operations.
+    Random { seeded: Mutex<StdRng>, percent: u32 },
+    /// The operation with this number never answers: before it is done, or after it.
+    Crash { at: u64, done_first: bool },
+}
+
+/// See the module.
+pub struct FaultyStore {
+    inner: Arc<dyn ReadStore>,
+    plan: Plan,
+    operations: AtomicU64,
+    /// Told when the crash has come.
+    pub crashed: Notify,
+}
+
+/// What happens to one operation.
+enum Fate {
+    Well,
+    FailBefore(StoreError),
+    FailAfter(StoreError),
+    HangBefore,
+    HangAfter,
+}
+
+impl FaultyStore {
+    pub fn random(inner: Arc<dyn ReadStore>, seed: u64, percent: u32) -> Arc<Self> {
+        let seeded = Mutex::new(StdRng::seed_from_u64(seed));
+        Self::with(inner, Plan::Random { seeded, percent })
+    }
+
+    pub fn crash(inner: Arc<dyn ReadStore>, at: u64, done_first: bool) -> Arc<Self> {
+        Self::with(inner, Plan::Crash { at, done_first })
+    }
+
+    fn with(inner: Arc<dyn ReadStore>, plan: Plan) -> Arc<Self> {
+        Arc::new(Self { inner, plan, operations: AtomicU64::new(0), crashed: Notify::new() })
+    }
+
+    fn fate(&self, writes: bool) -> Fate {
+        let number = self.operations.fetch_add(1, Ordering::SeqCst);
+        match &self.plan {
+            Plan::Crash { at, done_first } if number == *at => {
+                if *done_first {
+                    Fate::HangAfter
+                } else {
+                    Fate::HangBefore
+                }
+            }
+            Plan::Crash { .. } => Fate::Well,
+            Plan::Random { seeded, percent } => {
+                let mut random = seeded.lock().unwrap();
+                if random.random_range(0..100) >= *percent {
+                    return Fate::Well;
+                }
+                let away = || StoreError::Unavailable("the test says so".to_owned());
+                match random.random_range(0..3) {
+                    0 if writes => Fate::FailBefore(StoreError::Fenced),
+                    1 if writes => Fate::FailAfter(away()),
+                    _ => Fate::FailBefore(away()),
+                }
+            }
+        }
+    }
+
+    async fn meet<T>(
+        &self,
+        writes: bool,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match self.fate(writes) {
+            Fate::Well => operation.await,
+            Fate::FailBefore(error) => Err(error),
+            Fate::FailAfter(error) => operation.await.and(Err(error)),
+            Fate::HangBefore => {
+                self.crashed.notify_one();
+                pending().await
+            }
+            Fate::HangAfter => {
+                let _ = operation.await;
+                self.crashed.notify_one();
+                pending().await
+            }
+        }
+    }
+}
+
+impl ReadStore for FaultyStore {
+    fn prepare<'a>(
+        &'a self,
+        projection: &'a ProjectionId,
+        collections: &'a [CollectionSpec],
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(self.meet(false, self.inner.prepare(projection, collections)))
+    }
+    fn get_many<'a>(
+        &'a self,
+        projection: &'a ProjectionId,
+        keys: &'a [DocumentKey],
+    ) -> StoreFuture<'a, Vec<Option<Json>>> {
+        Box::pin(self.meet(false, self.inner.get_many(projection, keys)))
+    }
+    fn commit(&self, batch: Batch) -> StoreFuture<'_, ()> {
+        Box::pin(self.meet(true, self.inner.commit(batch)))
+    }
+    fn checkpoint<'a>(
+        &'a self,
+        projection: &'a ProjectionId,
+        partition: Partition,
+    ) -> StoreFuture<'a, Option<Checkpoint>> {
+        Box::pin(self.meet(false, self.inner.checkpoint(projection, partition)))
+    }
+    fn find(&self, query: Query) -> StoreFuture<'_, Page<Json>> {
+        Box::pin(self.meet(false, self.inner.find(query)))
+    }
+    fn explain(&self, query: Query) -> StoreFuture<'_, String> {
+        self.inner.explain(query)
+    }
+    fn drop_projection<'a>(&'a self, projection: &'a ProjectionId) -> StoreFuture<'a, ()> {
+        self.inner.drop_projection(projection)
+    }
+}
