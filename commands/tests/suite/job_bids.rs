@@ -5,15 +5,16 @@ use commands::{
     job::{BidStatus, Job, JobCommand, JobStatus},
 };
 use events::{
-    Money,
+    Category, CommandStamp, CommitBuilder, Money, StreamId,
     ids::BidId,
+    log::LogOptions,
     vocabulary::jobs::{
         BidAccepted, BidRejected, BidRejection, BidRevised, BidSubmitted, BidTerms, BidWithdrawn,
         ContractTerms, JobEvent, JobReopened, ReopenReason,
     },
 };
 
-use super::{fixtures::*, job_posting::*, scenario::*};
+use super::{fixtures::*, job_posting::*, recorded::recorded, scenario::*};
 
 fn submit(terms: BidTerms) -> JobCommand {
     JobCommand::SubmitBid { terms }
@@ -401,4 +402,28 @@ fn a_job_tells_of_its_bids_and_its_award() {
     assert_eq!(job.terms(), Some(&job_terms()));
     assert_eq!(job.expires_at(), Some(expires_at()));
     assert!(job.bid(other_bid()).is_none());
+}
+
+#[test]
+fn all_bids_of_a_full_job_are_rejected_in_one_commit() {
+    let policy = Policy::default();
+    let mut history = open();
+    for number in 0..policy.bids_per_job_max as u128 {
+        let (bid, worker) = (id(0x1000 + number), id(0x1000 + number));
+        history.push(BidSubmitted { bid, worker, terms: bid_terms() }.into());
+    }
+    let asked = given::<Job>(history).when(JobCommand::Cancel).by(client(ama()));
+    let out = asked.decide().expect("accepted");
+    assert_eq!(out.len(), policy.bids_per_job_max + 1);
+    let stream = StreamId::new(Category::Job, the_job());
+    let stamp = CommandStamp {
+        traceparent: Some("0".repeat(55)),
+        correlation_id: "0".repeat(128),
+        causation_id: Some(id(1)),
+        ..recorded(the_job(), created()).stamp
+    };
+    let mut commit = CommitBuilder::new(stream, 1_000_000);
+    commit.push(&stamp, &out);
+    let limit = LogOptions::default().commit_bytes_max;
+    assert!(commit.size_bytes() < limit, "{} bytes of {limit}", commit.size_bytes());
 }

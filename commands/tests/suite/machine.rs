@@ -24,13 +24,16 @@ pub struct Machine<A: Aggregate> {
     commands: u128,
 }
 
+/// An event, with the states before and after it.
+pub type Folded<A> = (A, <A as Aggregate>::Event, A);
+
 impl<A: Aggregate + PartialEq> Machine<A> {
     pub fn new(policy: Policy) -> Self {
         Self { state: A::default(), history: Vec::new(), now: noon(), policy: Arc::new(policy), commands: 0 }
     }
 
-    /// Asks, and folds the answer: the states before and after it, with the events, or the code of the refusal.
-    pub fn ask(&mut self, command: &A::Command, actor: Actor) -> Result<Vec<(A, A::Event, A)>, &'static str> {
+    /// Asks, and folds the answer; or the code of the refusal.
+    pub fn ask(&mut self, command: &A::Command, actor: Actor) -> Result<Vec<Folded<A>>, &'static str> {
         self.commands += 1;
         let context = Context {
             now: self.now,
