@@ -1,4 +1,5 @@
 //! What `events` promises, one file per promise.
 
 mod log;
+mod money;
 mod personal;
