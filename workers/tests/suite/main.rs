@@ -5,5 +5,6 @@ mod support;
 
 mod exactly_once;
 mod letters;
+mod managers;
 mod redrive;
 mod stops;
