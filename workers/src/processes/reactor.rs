@@ -4,7 +4,10 @@
 //! executor. An event whose reaction went through but whose checkpoint did not is told again, and the command ids see
 //! to it that nothing happens twice.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use commands::process::ProcessError;
 use events::{RecordedEvent, StreamId, ids::EventId};
@@ -73,11 +76,14 @@ impl Applier for Reacting {
     /// A reaction is a command that was carried out: there is nothing to forget.
     fn reset(&mut self) {}
 
-    /// Tells events of different streams at the same time, those of one stream one after the other.
+    /// Tells events of different streams at the same time, those of one stream one after the other. What was told
+    /// before an outage is not told again, as long as this process lives.
     async fn expect(&mut self, events: &[&RecordedEvent]) -> Result<(), Trouble> {
+        let expected: HashSet<EventId> = events.iter().map(|event| event.id).collect();
+        self.told.retain(|id, result| result.is_ok() && expected.contains(id));
         let mut streams: Vec<Vec<RecordedEvent>> = Vec::new();
         let mut places: HashMap<StreamId, usize> = HashMap::new();
-        for event in events {
+        for event in events.iter().filter(|event| !self.told.contains_key(&event.id)) {
             let place = *places.entry(event.stream).or_insert(streams.len());
             if place == streams.len() {
                 streams.push(Vec::new());
@@ -87,7 +93,7 @@ impl Applier for Reacting {
         let tellings: Vec<_> =
             streams.into_iter().map(|stream| tell(Arc::clone(&self.processes), stream)).collect();
         let told = futures_util::stream::iter(tellings).buffer_unordered(self.concurrency_max);
-        self.told = told.collect::<Vec<_>>().await.into_iter().flatten().collect();
+        self.told.extend(told.collect::<Vec<_>>().await.into_iter().flatten());
         Ok(())
     }
 

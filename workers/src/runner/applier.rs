@@ -1,9 +1,9 @@
 //! What a runner does with an event: fold it into documents, or let process managers react to it.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::BTreeSet, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use events::RecordedEvent;
-use projections::{Applied, ApplyError, Projection, ProjectionId, ReadStore, View, Write};
+use projections::{Applied, ApplyError, DocumentKey, Json, Projection, ProjectionId, ReadStore, View, Write};
 
 use super::Trouble;
 use crate::dead_letters::Cause;
@@ -28,7 +28,7 @@ pub(crate) trait Applier: Send + Sync + 'static {
     /// See [`Projection::halt_on_failure`].
     fn halt_on_failure(&self) -> bool;
 
-    /// Forgets what the transaction under way would write.
+    /// Forgets what the transaction under way would write, not what was expected.
     fn reset(&mut self);
 
     /// These events come next, in this order, as far as none of them fails. A chance to load or to do at once what
@@ -48,27 +48,34 @@ pub(crate) struct Folding {
     id: ProjectionId,
     store: Arc<dyn ReadStore>,
     view: View,
+    /// What the events under way are expected to need, as the store holds it.
+    expected: Vec<(DocumentKey, Option<Json>)>,
 }
 
 impl Folding {
     pub(crate) fn new(projection: Arc<dyn Projection>, store: Arc<dyn ReadStore>) -> Self {
         let id = projection.id();
-        Self { projection, id, store, view: View::new() }
-    }
-
-    /// A projection that panics at an event cannot apply it: that is no reason for all others to wait.
-    fn attempt(&mut self, event: &RecordedEvent) -> Result<Applied, ApplyError> {
-        let (view, projection) = (&mut self.view, self.projection.as_ref());
-        std::panic::catch_unwind(AssertUnwindSafe(|| view.attempt(projection, event))).unwrap_or_else(
-            |panic| {
-                let words = (panic.downcast_ref::<String>().map(String::as_str))
-                    .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("without words");
-                Err(ApplyError::Poison(format!("the projection panicked: {words}")))
-            },
-        )
+        Self { projection, id, store, view: View::new(), expected: Vec::new() }
     }
 }
+
+/// A projection that panics at an event cannot apply it: that is no reason for all others to wait.
+fn attempt(
+    view: &mut View,
+    projection: &dyn Projection,
+    event: &RecordedEvent,
+) -> Result<Applied, ApplyError> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| view.attempt(projection, event))).unwrap_or_else(|panic| {
+        let words = (panic.downcast_ref::<String>().map(String::as_str))
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("without words");
+        Err(ApplyError::Poison(format!("the projection panicked: {words}")))
+    })
+}
+
+/// How often the events of a batch are asked what they need before they are applied. Most need one document; an event
+/// that finds its second one through its first needs a round more.
+const DRY_ROUNDS: usize = 3;
 
 /// Documents that one event may ask for one by one. One that asks for more is not a fold of ours.
 const DOCUMENTS_PER_EVENT_MAX: usize = 10_000;
@@ -88,15 +95,43 @@ impl Applier for Folding {
 
     fn reset(&mut self) {
         self.view = View::new();
+        for (key, value) in &self.expected {
+            self.view.load(key.clone(), value.clone());
+        }
     }
 
-    async fn expect(&mut self, _events: &[&RecordedEvent]) -> Result<(), Trouble> {
+    /// Loads what the events will ask for, many documents at once: applies them to a view that is thrown away, only
+    /// to hear what is missing. What is not heard of this way is loaded when its turn comes.
+    async fn expect(&mut self, events: &[&RecordedEvent]) -> Result<(), Trouble> {
+        self.expected.clear();
+        let mut dry = View::new();
+        let mut waiting: Vec<&RecordedEvent> = events.to_vec();
+        for _ in 0..DRY_ROUNDS {
+            let mut missing = BTreeSet::new();
+            waiting.retain(|event| match attempt(&mut dry, self.projection.as_ref(), event) {
+                Err(ApplyError::Missing(key)) => {
+                    missing.insert(key);
+                    true
+                }
+                Ok(_) | Err(ApplyError::Poison(_)) => false,
+            });
+            if missing.is_empty() {
+                break;
+            }
+            let keys: Vec<DocumentKey> = missing.into_iter().collect();
+            let values = self.store.get_many(&self.id, &keys).await?;
+            for (key, value) in keys.into_iter().zip(values) {
+                dry.load(key.clone(), value.clone());
+                self.expected.push((key, value));
+            }
+        }
+        self.reset();
         Ok(())
     }
 
     async fn apply(&mut self, event: &RecordedEvent) -> Result<Applied, Failure> {
         for _ in 0..DOCUMENTS_PER_EVENT_MAX {
-            match self.attempt(event) {
+            match attempt(&mut self.view, self.projection.as_ref(), event) {
                 Ok(applied) => return Ok(applied),
                 Err(ApplyError::Poison(message)) => return Err(Failure::Poison(Cause::new(message))),
                 Err(ApplyError::Missing(key)) => {

@@ -147,8 +147,9 @@ impl<A: Applier> Runner<A> {
         letter: &Letter,
         waiting: &Waiting,
     ) -> Result<Run, Trouble> {
-        self.applier.reset();
+        // Told one by one: what stands behind a failure must not be told before it.
         self.applier.expect(&[]).await?;
+        self.applier.reset();
         let mut run = Run { done: 0, events: 0, failure: None };
         for (entry, items) in waiting {
             for item in items {

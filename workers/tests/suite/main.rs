@@ -6,5 +6,6 @@ mod support;
 mod exactly_once;
 mod letters;
 mod managers;
+mod processes;
 mod redrive;
 mod stops;

@@ -20,7 +20,7 @@ type StoreFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, StoreE
 /// What goes wrong.
 pub enum Plan {
     /// Something, by seed, in so many of a hundred operations.
-    Random { seeded: Mutex<StdRng>, percent: u32 },
+    Random { seeded: Box<Mutex<StdRng>>, percent: u32 },
     /// The operation with this number never answers: before it is done, or after it.
     Crash { at: u64, done_first: bool },
 }
@@ -45,7 +45,7 @@ enum Fate {
 
 impl FaultyStore {
     pub fn random(inner: Arc<dyn ReadStore>, seed: u64, percent: u32) -> Arc<Self> {
-        let seeded = Mutex::new(StdRng::seed_from_u64(seed));
+        let seeded = Box::new(Mutex::new(StdRng::seed_from_u64(seed)));
         Self::with(inner, Plan::Random { seeded, percent })
     }
 
