@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use commands::Executor;
 use events::{keys::KeyRing, log::EventLog, time::DomainClock};
 use projections::ReadStore;
+use workers::{RunState, Workers};
 
 use crate::{
     openapi, routes,
@@ -27,6 +28,8 @@ pub struct Parts {
     pub log: Arc<dyn EventLog>,
     /// The read models.
     pub store: Arc<dyn ReadStore>,
+    /// What runs by itself in this process.
+    pub workers: Workers,
     /// Domain time.
     pub clock: DomainClock,
     /// The keys of personal data.
@@ -83,6 +86,15 @@ impl App {
         if let Some(reason) = self.log.status().stopped {
             tracing::warn!(%reason, "the log takes no commits");
             reasons.push("the log takes no commits".to_owned());
+        }
+        for runner in self.workers.projections() {
+            let state = match &runner.state {
+                RunState::Running | RunState::Waiting | RunState::Retrying { .. } => continue,
+                RunState::Starting => "is starting",
+                RunState::Stopped { .. } => "has stopped",
+                RunState::Ended => "has ended",
+            };
+            reasons.push(format!("{} {} {state}", runner.projection, runner.scope));
         }
         reasons
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use projections::{Projection, ProjectionId};
+use projections::{DocumentKey, Projection, ProjectionId};
 use tokio::time::Instant;
+use workers::{Letter, dead_letters::LETTERS};
 
 use crate::{
     app::App,
@@ -17,9 +18,8 @@ use crate::{
     security::links::Place,
 };
 
-/// Pauses between looks at the checkpoint: the first, and the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(1);
-const PAUSE_MAX: Duration = Duration::from_millis(25);
+/// The checkpoint is looked at this often when nothing is heard of the projector.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The command a query must have seen, if the client says so.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +67,10 @@ impl App {
             return Ok(());
         }
         let id = projection.id();
-        let wait = Duration::from_millis(self.settings.http.consistency_wait_ms);
-        let deadline = Instant::now() + wait;
-        let mut pause = PAUSE_MIN;
+        let deadline = Instant::now() + Duration::from_millis(self.settings.http.consistency_wait_ms);
+        let mut progress = self.workers.progress();
         loop {
+            progress.mark_unchanged();
             let behind = self.behind(&id, place).await?;
             if behind <= 0 {
                 return self.not_parked(&id, place).await;
@@ -83,8 +83,12 @@ impl App {
                 .with("projection", id.to_string())
                 .with("behind_commits", behind));
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+            // Another process may run the projector: then nothing ticks here, and looking again is all there is.
+            let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
+            match tokio::time::timeout_at(look_again, progress.changed()).await {
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(_)) => tokio::time::sleep_until(look_again).await,
+            }
         }
     }
 
@@ -96,9 +100,18 @@ impl App {
             - offset.map_or(events::stream::BEFORE_FIRST, |checkpoint| checkpoint.offset))
     }
 
-    /// It was passed: but was it applied, or put aside?
+    /// It was passed: but was it applied, or put aside behind an event of its stream that cannot be?
     async fn not_parked(&self, id: &ProjectionId, place: Place) -> Result<(), Problem> {
-        let _ = (id, place);
-        Ok(())
+        let key = DocumentKey { collection: LETTERS.spec.name, key: place.stream.to_string() };
+        let found = self.store.get_many(id, &[key]).await?.pop().flatten();
+        let Some(letter) = found else { return Ok(()) };
+        let letter: Letter = letter.parse().map_err(|error| Problem::internal(&error))?;
+        let head = letter.head.entry.position;
+        if head.partition != place.position.partition || head.offset > place.position.offset {
+            return Ok(());
+        }
+        Err(Problem::new(Code::Parked, format!("{id} cannot go past the dead letter {}", letter.id))
+            .with("projection", id.to_string())
+            .with("letter", letter.id.to_string()))
     }
 }

@@ -15,6 +15,7 @@ use events::{
 use projections::{ReadStore, StoreOptions};
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use workers::{WorkerSettings, Workers};
 
 use crate::{
     app::{App, Documents, Parts},
@@ -47,7 +48,7 @@ pub enum OpenError {
     Process(String),
 }
 
-/// Log, keys and executor, for whoever works on the data folder.
+/// Log, keys, executor, read store and workers, for whoever works on the data folder.
 pub struct House {
     /// What handlers reach.
     pub app: App,
@@ -60,21 +61,33 @@ impl std::fmt::Debug for House {
 }
 
 impl House {
-    /// Opens the data folder. Must be called within a tokio runtime.
+    /// Opens the data folder, and lets nothing run by itself. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn open(settings: Settings) -> Result<Self, OpenError> {
+    pub async fn open(mut settings: Settings) -> Result<Self, OpenError> {
+        settings.workers.projectors = false;
+        settings.workers.processes = false;
+        Self::open_with_workers(settings).await
+    }
+
+    /// Opens the data folder, with the workers that the settings name. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_with_workers(settings: Settings) -> Result<Self, OpenError> {
         let log = open_log(&settings, false)?;
         let master = MasterKey::from_hex(settings.secrets.master_key.expose_secret())?;
         let keys = Arc::new(KeyRing::open(&settings.data.join("keys.db"), &master)?);
         let clock = DomainClock::new();
         let executor = start_executor(&settings, &log, &clock)?;
         set_clock(&settings, &executor, &clock).await?;
+        let store = open_store(&settings).await?;
         let parts = Parts {
+            workers: start_workers(&settings, &log, &store, &executor, &clock),
             executor,
             log,
-            store: open_store(&settings).await?,
+            store,
             clock,
             keys,
             tokens: Tokens::new(&settings.auth),
@@ -86,8 +99,9 @@ impl House {
         Ok(Self { app: App::new(parts) })
     }
 
-    /// Lets commands under way finish, then closes the files.
+    /// Lets workers and commands finish what they are at, then closes the files.
     pub async fn close(self) {
+        self.app.workers.shutdown().await;
         let patience = Duration::from_millis(self.app.settings.http.drain_timeout_ms);
         self.app.executor.close(patience).await;
         let log = Arc::clone(&self.app.log);
@@ -119,6 +133,18 @@ async fn open_store(settings: &Settings) -> Result<Arc<dyn ReadStore>, OpenError
         store.prepare(&projection.id(), projection.collections()).await.map_err(failed)?;
     }
     Ok(store)
+}
+
+fn start_workers(
+    settings: &Settings,
+    log: &Arc<dyn EventLog>,
+    store: &Arc<dyn ReadStore>,
+    executor: &Executor,
+    clock: &DomainClock,
+) -> Workers {
+    let settings =
+        WorkerSettings { test_clock: settings.profile == Profile::Development, ..settings.workers.clone() };
+    Workers::start(Arc::clone(log), Arc::clone(store), executor.clone(), clock.clone(), settings)
 }
 
 fn start_executor(
@@ -168,7 +194,7 @@ impl Server {
             .await
             .map_err(|error| OpenError::Process(format!("cannot listen on {}: {error}", settings.listen)))?;
         let address = listener.local_addr().map_err(|error| OpenError::Process(error.to_string()))?;
-        let house = House::open(settings).await?;
+        let house = House::open_with_workers(settings).await?;
         let (stop, stopped) = oneshot::channel();
         let app = house.app.clone();
         let router = routes::router(app.clone());

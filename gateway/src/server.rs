@@ -73,7 +73,7 @@ fn connection_settings(settings: &HttpSettings) -> hyper::server::conn::http1::B
         .header_read_timeout(Duration::from_millis(settings.header_read_timeout_ms))
         .max_headers(settings.headers_max)
         .max_buf_size(settings.header_bytes_max)
-        .pipeline_flush(true);
+        .max_header_size(settings.header_bytes_max);
     http
 }
 

@@ -63,6 +63,8 @@ codes! {
     NotFound = 404 "not_found", "There is no such thing";
     /// The path exists, with another method: see the `Allow` header.
     MethodNotAllowed = 405 "method_not_allowed", "Not with this method";
+    /// The projection of this dead letter has stopped: mend what stopped it first.
+    ProjectionStopped = 409 "projection_stopped", "The projection has stopped";
     /// `If-Match` names another version than the current one: read again, decide again.
     VersionMismatch = 412 "version_mismatch", "The version is another";
     /// The body is larger than the server takes, or the command's events would be.

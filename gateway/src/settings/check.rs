@@ -46,6 +46,12 @@ impl Checks<'_> {
             ("auth.argon2_iterations", u64::from(auth.argon2_iterations)),
             ("auth.argon2_parallelism", u64::from(auth.argon2_parallelism)),
             ("auth.password_hashes_max", auth.password_hashes_max as u64),
+            ("workers.batch_commits_max", settings.workers.batch_commits_max as u64),
+            ("workers.redrive_run_events_max", settings.workers.redrive_run_events_max as u64),
+            ("workers.react_concurrency_max", settings.workers.react_concurrency_max as u64),
+            ("workers.dispatch_concurrency_max", settings.workers.dispatch_concurrency_max as u64),
+            ("workers.dispatch_open_max", settings.workers.dispatch_open_max as u64),
+            ("workers.poll_interval_ms", settings.workers.poll_interval_ms),
             ("policy.bids_per_job_max", policy.bids_per_job_max as u64),
             ("policy.milestones_per_bid_max", policy.milestones_per_bid_max as u64),
         ];
@@ -74,6 +80,18 @@ impl Checks<'_> {
             return Err(self.pair(
                 ["http.consistency_wait_ms", "http.request_timeout_ms"],
                 "a query may not wait longer than its request may take",
+            ));
+        }
+        if settings.workers.backoff_first_ms > settings.workers.backoff_max_ms {
+            return Err(self.pair(
+                ["workers.backoff_first_ms", "workers.backoff_max_ms"],
+                "the first pause may not be longer than the longest",
+            ));
+        }
+        if settings.workers.processes && !settings.workers.projectors {
+            return Err(self.pair(
+                ["workers.processes", "workers.projectors"],
+                "process managers find their steps and timers in read models, which projectors of this process write",
             ));
         }
         if http.uri_bytes_max > http.header_bytes_max {

@@ -9,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use commands::Policy;
 use secrecy::SecretString;
 use serde::Deserialize;
+use workers::WorkerSettings;
 
 pub use layers::{Layers, Origin, SettingsError};
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub secrets: SecretSettings,
     /// Periods and bounds of the marketplace.
     pub policy: Policy,
+    /// What runs by itself.
+    pub workers: WorkerSettings,
     /// Logs of this process.
     pub logging: LoggingSettings,
 }

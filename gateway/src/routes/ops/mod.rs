@@ -1,5 +1,7 @@
 //! What operators look at and turn: the log, the test clock.
 
+mod dead_letters;
+mod projections;
 mod test_clock;
 
 use axum::extract::State;
@@ -8,15 +10,27 @@ use serde::Serialize;
 
 use crate::{
     app::App,
-    http::{Answer, Problem, Route, get, post},
+    http::{Answer, Code, Problem, Route, get, post},
     security::OperatorCaller,
     settings::Profile,
 };
 
 /// Operations. The test clock exists in development only.
 pub fn routes(profile: Profile) -> Vec<Route> {
-    let mut routes =
-        vec![get("/ops/log", log).named("opsLog", "How the log is, and where each partition ends")];
+    let mut routes = vec![
+        get("/ops/log", log).named("opsLog", "How the log is, and where each partition ends"),
+        get("/ops/projections", projections::list)
+            .named("opsProjections", "What runs by itself here, how far it is, and what is wrong with it"),
+        get("/ops/dead-letters", dead_letters::list)
+            .named("opsDeadLetters", "Sequences that are blocked by an event that cannot be applied"),
+        get("/ops/dead-letters/{letter}", dead_letters::one).named("opsDeadLetter", "One dead letter"),
+        post("/ops/dead-letters/{letter}/retry", dead_letters::retry)
+            .named(
+                "opsRetryDeadLetter",
+                "Apply what waits in it, in order, up to the first event that fails again",
+            )
+            .problems([Code::ProjectionStopped, Code::Overloaded, Code::Unavailable]),
+    ];
     if profile == Profile::Development {
         routes.push(
             post("/ops/test-clock", test_clock::advance)

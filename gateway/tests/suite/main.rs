@@ -1,0 +1,20 @@
+//! What the gateway promises, one file per promise, each against a server of its own on a folder of its own.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod harness;
+
+mod auth;
+mod bad_input;
+mod bounds;
+mod consistency;
+mod cursors;
+mod drain;
+mod errors;
+mod etag;
+mod hiring;
+mod idempotency;
+mod jobs;
+mod openapi;
+mod problems;
+mod production;
+mod settings;

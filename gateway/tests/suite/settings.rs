@@ -1,0 +1,93 @@
+//! Settings come in layers, say where they came from, and refuse what they do not know.
+
+use gateway::settings::{Layers, Origin, SettingsError};
+
+fn variables(pairs: &[(&str, &str)]) -> Result<Layers, SettingsError> {
+    let mut layers = Layers::defaults();
+    layers.add_variables(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))?;
+    Ok(layers)
+}
+
+#[test]
+fn the_defaults_are_complete_and_hold() {
+    let settings = Layers::defaults().settings().unwrap();
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.policy, commands::Policy::default());
+    assert_eq!(settings.workers, workers::WorkerSettings::default());
+}
+
+#[test]
+fn a_file_wins_over_the_defaults_and_a_variable_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    std::fs::write(&file, "listen = '127.0.0.1:1'\n[auth]\ntoken_lifetime_s = 60\n").unwrap();
+    let mut layers = Layers::defaults();
+    layers.add_file(&file).unwrap();
+    let variable = ("GUILDHALL_AUTH__TOKEN_LIFETIME_S".to_owned(), "90".to_owned());
+    layers.add_variables([variable]).unwrap();
+    let settings = layers.settings().unwrap();
+    assert_eq!((settings.listen.port(), settings.auth.token_lifetime_s), (1, 90));
+    let printed = layers.render();
+    let line = |name: &str| printed.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("listen").ends_with(&format!("# file {}", file.display())), "{printed}");
+    assert!(line("token_lifetime_s").ends_with("# variable GUILDHALL_AUTH__TOKEN_LIFETIME_S"), "{printed}");
+    assert!(line("profile").ends_with("# default"), "{printed}");
+}
+
+#[test]
+fn what_is_printed_is_toml_and_keeps_secrets() {
+    let printed = variables(&[("GUILDHALL_AUTH__TOKEN_SECRET", "do not tell anybody")]).unwrap().render();
+    assert!(!printed.contains("do not tell") && !printed.contains("development only"), "{printed}");
+    let table: toml::Table = printed.parse().unwrap();
+    assert_eq!(table["auth"]["token_secret"].as_str(), Some("********"));
+    assert_eq!(table["http"]["body_bytes_max"].as_integer(), Some(65536));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_name_and_source() {
+    let told = variables(&[("GUILDHALL_LISTENS", "127.0.0.1:1")]).unwrap_err().to_string();
+    assert!(told.contains("`listens`") && told.contains("variable GUILDHALL_LISTENS"), "{told}");
+    let mut layers = Layers::defaults();
+    let told = layers.add_text("[auth]\ntoken_life_s = 1\n", &Origin::Given).unwrap_err().to_string();
+    assert!(told.contains("`auth.token_life_s`") && told.contains("auth.token_lifetime_s"), "{told}");
+    assert!(variables(&[("GUILDHALL_CONFIG", "x"), ("OTHER", "y")]).is_ok());
+}
+
+#[test]
+fn a_value_of_another_kind_is_refused_with_its_key_and_source() {
+    for (name, value, key) in [
+        ("GUILDHALL_AUTH__TOKEN_LIFETIME_S", "soon", "auth.token_lifetime_s"),
+        ("GUILDHALL_HTTP__BODY_BYTES_MAX", "-1", "http.body_bytes_max"),
+        ("GUILDHALL_LISTEN", "everywhere", "listen"),
+        ("GUILDHALL_PROFILE", "staging", "profile"),
+        ("GUILDHALL_WORKERS__PROJECTORS", "perhaps", "workers.projectors"),
+    ] {
+        let told = variables(&[(name, value)]).and_then(|layers| layers.settings()).unwrap_err().to_string();
+        assert!(told.contains(&format!("`{key}`")) && told.contains(name), "{told}");
+    }
+    let mut layers = Layers::defaults();
+    let told = layers.add_text("listen = 8080", &Origin::Given).unwrap_err().to_string();
+    assert!(told.contains("takes string, not integer"), "{told}");
+}
+
+#[test]
+fn a_pair_that_cannot_hold_is_refused_in_words() {
+    for pairs in [
+        [("GUILDHALL_HTTP__CONSISTENCY_WAIT_MS", "5000"), ("GUILDHALL_HTTP__REQUEST_TIMEOUT_MS", "1000")],
+        [("GUILDHALL_AUTH__TOKEN_LIFETIME_S", "3600"), ("GUILDHALL_POLICY__SESSION_LIFETIME_MS", "60000")],
+        [("GUILDHALL_AUTH__TOKEN_SECRET", "the same"), ("GUILDHALL_SECRETS__LINK_SECRET", "the same")],
+        [("GUILDHALL_WORKERS__PROJECTORS", "false"), ("GUILDHALL_WORKERS__PROCESSES", "true")],
+    ] {
+        let told = variables(&pairs).unwrap().settings().unwrap_err().to_string();
+        assert!(told.contains("cannot both hold") && told.contains(pairs[0].0), "{told}");
+    }
+    let told =
+        variables(&[("GUILDHALL_HTTP__CONNECTIONS_MAX", "0")]).unwrap().settings().unwrap_err().to_string();
+    assert!(told.contains("must be at least 1"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_by_its_name() {
+    let told = Layers::of_process(Some(std::path::Path::new("/no/such.toml"))).unwrap_err().to_string();
+    assert!(told.contains("/no/such.toml"), "{told}");
+}
