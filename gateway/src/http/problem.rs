@@ -17,9 +17,12 @@ const RETRY_AFTER_S: u32 = 1;
 
 /// An answer that says no. Its `instance` and `trace_id` are added on the way out.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct Problem(Box<Content>);
+
+#[derive(Clone, Debug)]
+struct Content {
     status: StatusCode,
-    code: Cow<'static, str>,
+    code: &'static str,
     title: &'static str,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
@@ -69,15 +72,15 @@ impl Problem {
     /// A problem with one of the gateway's own codes.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let again = code.status() == StatusCode::SERVICE_UNAVAILABLE;
-        Self {
+        Self(Box::new(Content {
             status: code.status(),
-            code: code.code().into(),
+            code: code.code(),
             title: code.title(),
             detail: detail.into(),
             errors: Vec::new(),
             retry_after_s: again.then_some(RETRY_AFTER_S),
             more: Vec::new(),
-        }
+        }))
     }
 
     /// There is no such thing, or the caller may not know that there is.
@@ -107,14 +110,14 @@ impl Problem {
     /// With what is wrong with each field.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
     /// With one more member of the document.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.more.push((name, value.into()));
+        self.0.more.push((name, value.into()));
         self
     }
 
@@ -126,48 +129,48 @@ impl Problem {
             RejectionKind::State => (StatusCode::CONFLICT, "Its state does not allow this"),
             RejectionKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "It makes no sense as asked"),
         };
-        Self {
+        Self(Box::new(Content {
             status,
-            code: rejection.code().into(),
+            code: rejection.code(),
             title,
             detail: rejection.to_string().into(),
             errors: Vec::new(),
             retry_after_s: None,
             more: Vec::new(),
-        }
+        }))
     }
 
     /// The status it will be answered with.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// Its stable code.
-    pub fn code(&self) -> &str {
-        &self.code
+    pub fn code(&self) -> &'static str {
+        self.0.code
     }
 
     /// The response, complete: `instance` and `trace_id` come from the request.
     pub(crate) fn render(&self, context: &RequestContext) -> Response {
         let document = ProblemDocument {
-            problem_type: format!("/api/docs#{}", self.code),
-            title: self.title,
-            status: self.status.as_u16(),
-            detail: &self.detail,
+            problem_type: format!("/api/docs#{}", self.0.code),
+            title: self.0.title,
+            status: self.0.status.as_u16(),
+            detail: &self.0.detail,
             instance: &context.path,
-            code: &self.code,
+            code: self.0.code,
             trace_id: &context.correlation_id,
-            errors: &self.errors,
-            more: self.more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            errors: &self.0.errors,
+            more: self.0.more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         };
         let body = serde_json::to_vec(&document).expect("a problem document has string keys only");
-        let mut response = (self.status, body).into_response();
+        let mut response = (self.0.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
@@ -220,7 +223,7 @@ impl From<Outage> for Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code, self.detail)
+        write!(f, "{}: {}", self.0.code, self.0.detail)
     }
 }
 
@@ -236,7 +239,7 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     /// An empty response that carries the problem to the edge, where it is rendered.
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.0.status.into_response();
         response.extensions_mut().insert(self);
         response
     }
