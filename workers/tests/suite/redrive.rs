@@ -202,6 +202,49 @@ async fn a_second_runner_does_not_overwrite_what_a_redrive_wrote() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_was_prepared_before_anothers_redrive_is_fenced() {
+    let house = House::new();
+    let trails = Trails::joined_by_stream();
+    trails.poison(stream(1), 1);
+    house.append(stream(1), 1).await;
+    let slow_store = FaultyStore::holding(Arc::clone(&house.store));
+    let slow = house.workers_with(vec![trails.clone()], Arc::clone(&slow_store) as _, settings());
+    until_caught_up(&slow, house.log.as_ref()).await;
+
+    let letter = letter_of(&slow, &stream(1).to_string()).await;
+
+    // The slow runner has read the document, which the next event is to change, and halts before it writes.
+    slow_store.hold_transaction(0);
+    house.append(stream(2), 1).await;
+    slow_store.crashed.notified().await;
+
+    // A quick one is asked to redrive the letter before it does anything else: that changes the same document and
+    // moves no checkpoint. Then it dies.
+    trails.mend();
+    let quick_store = FaultyStore::holding(Arc::clone(&house.store));
+    quick_store.hold_prepare();
+    quick_store.hold_transaction(1);
+    let quick = Arc::new(house.workers_with(vec![trails.clone()], Arc::clone(&quick_store) as _, settings()));
+    quick_store.crashed.notified().await;
+    let retry = tokio::spawn({
+        let quick = Arc::clone(&quick);
+        async move { quick.retry(letter.id).await }
+    });
+    until("the letter was looked up", || async { quick_store.answered() == 1 }).await;
+    quick_store.let_go();
+    assert_eq!(retry.await.unwrap().unwrap().left, None);
+    quick_store.crashed.notified().await;
+    drop(quick);
+
+    slow_store.let_go();
+    until("fenced", || async { slow.status().runners[0].fenced == 1 }).await;
+    until_caught_up(&slow, house.log.as_ref()).await;
+    for number in [1, 2] {
+        assert_eq!(trails.trail(house.store.as_ref(), stream(number)).await, [1], "stream {number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_letter_of_a_projection_that_does_not_run_here_is_not_retried() {
     let house = House::new();
     let trails = Trails::partitioned();

@@ -4,7 +4,7 @@ use std::{
     future::pending,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -23,6 +23,8 @@ pub enum Plan {
     Random { seeded: Box<Mutex<StdRng>>, percent: u32 },
     /// The operation with this number never answers: before it is done, or after it.
     Crash { at: u64, done_first: bool },
+    /// One operation waits until it is let go: a preparation, or the transaction behind so many others.
+    Hold { prepare: AtomicBool, transaction: AtomicI64, go: Notify },
 }
 
 /// See the module.
@@ -30,7 +32,8 @@ pub struct FaultyStore {
     inner: Arc<dyn ReadStore>,
     plan: Plan,
     operations: AtomicU64,
-    /// Told when the crash has come.
+    answered: AtomicU64,
+    /// Told when the crash has come, or a transaction waits.
     pub crashed: Notify,
 }
 
@@ -41,6 +44,7 @@ enum Fate {
     FailAfter(StoreError),
     HangBefore,
     HangAfter,
+    Wait,
 }
 
 impl FaultyStore {
@@ -53,8 +57,45 @@ impl FaultyStore {
         Self::with(inner, Plan::Crash { at, done_first })
     }
 
+    pub fn holding(inner: Arc<dyn ReadStore>) -> Arc<Self> {
+        let (prepare, transaction) = (AtomicBool::new(false), AtomicI64::new(-1));
+        Self::with(inner, Plan::Hold { prepare, transaction, go: Notify::new() })
+    }
+
+    /// The next preparation waits; [`FaultyStore::crashed`] tells when it has come.
+    pub fn hold_prepare(&self) {
+        if let Plan::Hold { prepare, .. } = &self.plan {
+            prepare.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// The transaction behind `others` more waits; [`FaultyStore::crashed`] tells when it has come.
+    pub fn hold_transaction(&self, others: i64) {
+        if let Plan::Hold { transaction, .. } = &self.plan {
+            transaction.store(others, Ordering::SeqCst);
+        }
+    }
+
+    /// Operations that were answered.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    /// Lets the transaction that waits go on.
+    pub fn let_go(&self) {
+        if let Plan::Hold { go, .. } = &self.plan {
+            go.notify_one();
+        }
+    }
+
     fn with(inner: Arc<dyn ReadStore>, plan: Plan) -> Arc<Self> {
-        Arc::new(Self { inner, plan, operations: AtomicU64::new(0), crashed: Notify::new() })
+        Arc::new(Self {
+            inner,
+            plan,
+            operations: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            crashed: Notify::new(),
+        })
     }
 
     fn fate(&self, writes: bool) -> Fate {
@@ -68,6 +109,10 @@ impl FaultyStore {
                 }
             }
             Plan::Crash { .. } => Fate::Well,
+            Plan::Hold { transaction, .. } if writes && transaction.fetch_sub(1, Ordering::SeqCst) == 0 => {
+                Fate::Wait
+            }
+            Plan::Hold { .. } => Fate::Well,
             Plan::Random { seeded, percent } => {
                 let mut random = seeded.lock().unwrap();
                 if random.random_range(0..100) >= *percent {
@@ -88,13 +133,33 @@ impl FaultyStore {
         writes: bool,
         operation: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match self.fate(writes) {
-            Fate::Well => operation.await,
+        let fate = self.fate(writes);
+        self.meet_with(fate, operation).await
+    }
+
+    async fn meet_with<T>(
+        &self,
+        fate: Fate,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match fate {
+            Fate::Well => {
+                let answer = operation.await;
+                self.answered.fetch_add(1, Ordering::SeqCst);
+                answer
+            }
             Fate::FailBefore(error) => Err(error),
             Fate::FailAfter(error) => operation.await.and(Err(error)),
             Fate::HangBefore => {
                 self.crashed.notify_one();
                 pending().await
+            }
+            Fate::Wait => {
+                self.crashed.notify_one();
+                if let Plan::Hold { go, .. } = &self.plan {
+                    go.notified().await;
+                }
+                operation.await
             }
             Fate::HangAfter => {
                 let _ = operation.await;
@@ -111,6 +176,11 @@ impl ReadStore for FaultyStore {
         projection: &'a ProjectionId,
         collections: &'a [CollectionSpec],
     ) -> StoreFuture<'a, ()> {
+        if let Plan::Hold { prepare, .. } = &self.plan
+            && prepare.swap(false, Ordering::SeqCst)
+        {
+            return Box::pin(self.meet_with(Fate::Wait, self.inner.prepare(projection, collections)));
+        }
         Box::pin(self.meet(false, self.inner.prepare(projection, collections)))
     }
     fn get_many<'a>(

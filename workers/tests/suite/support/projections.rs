@@ -27,6 +27,7 @@ pub struct Trails {
     halts: bool,
     poison: Mutex<BTreeSet<(StreamId, Version)>>,
     panics: bool,
+    by_stream: bool,
 }
 
 impl Trails {
@@ -40,6 +41,11 @@ impl Trails {
         Arc::new(Self::of("joined_trails", Shape::Joined, documents))
     }
 
+    /// One document fed by all streams, of which each is a sequence of its own.
+    pub fn joined_by_stream() -> Arc<Self> {
+        Arc::new(Self { by_stream: true, ..Self::of("one_trail", Shape::Joined, 1) })
+    }
+
     /// Like [`Trails::partitioned`], and halts at the first failure.
     pub fn halting() -> Arc<Self> {
         Arc::new(Self { halts: true, ..Self::of("halting_trails", Shape::Partitioned, u128::MAX) })
@@ -51,7 +57,15 @@ impl Trails {
     }
 
     fn of(name: &'static str, shape: Shape, documents: u128) -> Self {
-        Self { name, shape, documents, halts: false, poison: Mutex::default(), panics: false }
+        Self {
+            name,
+            shape,
+            documents,
+            halts: false,
+            poison: Mutex::default(),
+            panics: false,
+            by_stream: false,
+        }
     }
 
     /// From now on, this event cannot be applied.
@@ -100,7 +114,7 @@ impl Projection for Trails {
         const { &[TRAILS.spec] }
     }
     fn sequence_key(&self, event: &RecordedEvent) -> String {
-        self.key(event.stream)
+        if self.by_stream { event.stream.to_string() } else { self.key(event.stream) }
     }
     fn halt_on_failure(&self) -> bool {
         self.halts
