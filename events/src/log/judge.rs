@@ -138,3 +138,92 @@ fn unknown_category(body: &[u8]) -> Option<String> {
     let unknown = is_name && parse_hex(digits).is_some() && Category::from_name(category).is_none();
     unknown.then(|| category.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::envelope::CommandHash;
+
+    const STREAM: &str = "job-0192f0c1a2b37c4d8e5f60718293a4b5";
+
+    /// One event as format 1 writes it. This text is part of the format: it must be judged like this for ever.
+    fn event(subject: &str, version: &str, commit: char, command: char) -> String {
+        let ids: String = [commit, command].map(|digit| digit.to_string().repeat(32)).join(" ");
+        let (commit, command) = ids.split_once(' ').expect("two ids");
+        format!(
+            r#"{{"specversion":"1.0","id":"evt_0192f0c1a2b37c4d8e5f60718293a4b5","source":"/guildhall/jobs","type":"guildhall.jobs.JobExpired","subject":"{subject}","time":"2026-11-21T09:00:00.000000Z","datacontenttype":"application/json","dataschema":"events/guildhall.jobs.JobExpired.v1.json","streamversion":{version},"schemaversion":1,"commitid":"cmt_{commit}","commandid":"cmd_{command}","commandhash":"00000000000000000000000000000007","correlationid":"c","actor":"system","data":{{}}}}"#
+        )
+    }
+
+    fn record(key: &str, format: u16, events: &[String]) -> Record {
+        let body = format!("[{}]", events.join(","));
+        Record { key: key.to_owned(), format, body: Arc::from(body.into_bytes()) }
+    }
+
+    fn reads(events: &[String]) -> Parsed {
+        parse(&record(STREAM, FORMAT, events))
+    }
+
+    #[test]
+    fn only_the_version_behind_the_head_is_valid() {
+        assert_eq!(judge(0, 1), Judgement::Valid);
+        assert_eq!(judge(7, 8), Judgement::Valid);
+        for passed in 1..=7 {
+            assert_eq!(judge(7, passed), Judgement::Void);
+        }
+        assert_eq!(judge(7, 9), Judgement::Gap);
+        assert_eq!(judge(0, Version::MAX), Judgement::Gap);
+    }
+
+    #[test]
+    fn a_record_of_format_1_is_read_with_its_commands() {
+        let events =
+            [event(STREAM, "4", 'a', '1'), event(STREAM, "5", 'a', '1'), event(STREAM, "6", 'a', '2')];
+        let Parsed::Commit(commit) = reads(&events) else { panic!("a commit") };
+        assert_eq!((commit.stream.to_string().as_str(), commit.first_version, commit.count), (STREAM, 4, 3));
+        assert_eq!(commit.id.to_string(), format!("cmt_{}", "a".repeat(32)));
+        let span = |digit: &str, first_version, count| CommandSpan {
+            command_id: format!("cmd_{}", digit.repeat(32)).parse().expect("an id"),
+            command_hash: CommandHash([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]),
+            first_version,
+            count,
+        };
+        assert_eq!(commit.commands, [span("1", 4, 2), span("2", 6, 1)]);
+    }
+
+    #[test]
+    fn what_is_no_commit_of_ours_is_void() {
+        let other = "job-0192f0c1a2b37c4d8e5f60718293a4b6";
+        let void = [
+            Vec::new(),
+            vec![event(STREAM, "0", 'a', '1')],
+            vec![event(STREAM, "1", 'a', '1'), event(STREAM, "3", 'a', '1')],
+            vec![event(STREAM, "1", 'a', '1'), event(STREAM, "2", 'b', '1')],
+            vec![event(STREAM, "1", 'a', '1'), event(other, "2", 'a', '1')],
+            vec![event(other, "1", 'a', '1')],
+            vec![event("job-1", "1", 'a', '1')],
+            vec![event("job", "1", 'a', '1')],
+            vec![event(STREAM, "1.5", 'a', '1')],
+            vec![event(STREAM, "9223372036854775808", 'a', '1')],
+            vec![event(STREAM, "1", 'A', '1')],
+            vec!["{}".to_owned()],
+            vec!["1".to_owned()],
+        ];
+        for events in void {
+            assert!(matches!(reads(&events), Parsed::Unparsable(_)), "{events:?}");
+        }
+        let nameless = parse(&record(STREAM, 0, &[event(STREAM, "1", 'a', '1')]));
+        assert!(matches!(nameless, Parsed::Unparsable(_)), "{nameless:?}");
+    }
+
+    #[test]
+    fn what_only_a_newer_release_can_judge_is_not_judged() {
+        let newer = parse(&record(STREAM, FORMAT + 1, &[]));
+        assert!(matches!(newer, Parsed::Newer(_)), "{newer:?}");
+        let category = "yacht-0192f0c1a2b37c4d8e5f60718293a4b5";
+        let newer = parse(&record(category, FORMAT, &[event(category, "1", 'a', '1')]));
+        assert!(matches!(&newer, Parsed::Newer(reason) if reason.contains("yacht")), "{newer:?}");
+    }
+}

@@ -2,6 +2,10 @@
 //!
 //! [`EventLog`] is the port. Every process reads a local copy of the topics it needs; what differs between engines is
 //! who orders the commits. Nothing here assumes that this process is the only writer.
+#![cfg_attr(
+    not(feature = "simulation"),
+    allow(dead_code, reason = "the tailed engine has no upstream but the simulated one yet")
+)]
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 

@@ -118,20 +118,17 @@ impl CopyWriter {
         if let Some(head) = self.reader.heads.get(&stream) {
             return Ok(Some(head));
         }
-        let key: Option<i64> = self
-            .statement("SELECT key FROM streams WHERE uuid = ?1 AND category = ?2")?
-            .query_row((stream.uuid.as_bytes().as_slice(), stream.category.name()), |row| row.get(0))
-            .optional()
-            .map_err(file_error)?;
-        let Some(key) = key else { return Ok(None) };
-        let (version, chain): (i64, [u8; 32]) = self
-            .statement(
-                "SELECT e.entry, c.chain FROM entries e JOIN commits c ON c.position = e.position
-                 WHERE e.stream = ?1 AND e.entry < x'' ORDER BY e.entry DESC LIMIT 1",
-            )?
-            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
-            .map_err(file_error)?;
-        Ok(Some(Head { key, version: version.cast_unsigned(), chain: ChainHash(chain) }))
+        self.statement(
+            "SELECT s.key, e.entry, c.chain FROM streams s CROSS JOIN entries e CROSS JOIN commits c
+             WHERE s.uuid = ?1 AND s.category = ?2 AND e.stream = s.key AND e.entry < x'' AND c.position = e.position
+             ORDER BY e.entry DESC LIMIT 1",
+        )?
+        .query_row((stream.uuid.as_bytes().as_slice(), stream.category.name()), |row| {
+            let version = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Head { key: row.get(0)?, version, chain: ChainHash(row.get(2)?) })
+        })
+        .optional()
+        .map_err(file_error)
     }
 
     /// The offset after the partition's last commit, the open transaction included.
