@@ -5,11 +5,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use commands::process::ProcessError;
 use events::StreamId;
 use projections::{
-    PageRequest, ReadStore, StoreError,
+    PageRequest, Projection, ReadStore, StoreError,
     steps::{self, OpenStep},
 };
 
 use super::{Processes, pump::Work};
+use crate::runner::progress::collections_with_ours;
 
 /// The open steps of the read model `steps`.
 #[derive(Clone)]
@@ -25,6 +26,12 @@ impl Work for Steps {
     type Key = (StreamId, u32);
     type Item = OpenStep;
     const KIND: &'static str = "step";
+
+    async fn prepare(&self) -> Result<(), StoreError> {
+        let projection = steps::Steps;
+        let collections = collections_with_ours(projection.collections());
+        self.store.prepare(&projection.id(), &collections).await
+    }
 
     /// The last open step of every manager: issuing it carries out those before it too.
     async fn list(&self, limit: usize) -> Result<Vec<(Self::Key, OpenStep)>, StoreError> {

@@ -32,6 +32,9 @@ pub(crate) trait Work: Sized + Clone + Send + Sync + 'static {
     /// `step` or `timer`, for logs and metrics.
     const KIND: &'static str;
 
+    /// Makes sure that what is listed can be read.
+    fn prepare(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// What is to be issued now, about `limit` pieces at most.
     fn list(&self, limit: usize) -> impl Future<Output = Result<Listed<Self>, StoreError>> + Send;
 
@@ -88,6 +91,7 @@ pub(crate) struct Pump<W: Work> {
     /// Changes when the read model does.
     listing: watch::Receiver<u64>,
     status: PumpCell,
+    prepared: bool,
     issued: HashMap<W::Key, Issued>,
     under_way: JoinSet<(W::Key, Result<(), ProcessError>)>,
 }
@@ -100,7 +104,7 @@ impl<W: Work> Pump<W> {
         status: PumpCell,
     ) -> Self {
         let (issued, under_way) = (HashMap::new(), JoinSet::new());
-        Self { work, surroundings, listing, status, issued, under_way }
+        Self { work, surroundings, listing, status, prepared: false, issued, under_way }
     }
 
     fn settings(&self) -> &WorkerSettings {
@@ -132,6 +136,10 @@ impl<W: Work> Pump<W> {
 
     /// Issues what is listed and not issued yet, as far as there is room; how long to wait for the next round.
     async fn round(&mut self) -> Result<Duration, StoreError> {
+        if !self.prepared {
+            self.work.prepare().await?;
+            self.prepared = true;
+        }
         let listed = self.work.list(self.settings().dispatch_open_max.max(1)).await?;
         self.status.lock().listed = listed.len() as u64;
         let keys: HashSet<&W::Key> = listed.iter().map(|(key, _)| key).collect();

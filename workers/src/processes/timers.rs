@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use commands::process::ProcessError;
 use events::{StreamId, Timestamp, time::DomainClock};
 use projections::{
-    Filter, Order, PageRequest, ReadStore, Reader, StoreError,
+    Filter, Order, PageRequest, Projection, ReadStore, Reader, StoreError,
     timers::{self, TIMERS, Timer},
 };
 
 use super::{Processes, pump::Work};
+use crate::runner::progress::collections_with_ours;
 
 /// The due timers of the read model `timers`.
 #[derive(Clone)]
@@ -26,6 +27,12 @@ impl Work for DueTimers {
     type Key = (StreamId, String, Timestamp);
     type Item = Timer;
     const KIND: &'static str = "timer";
+
+    async fn prepare(&self) -> Result<(), StoreError> {
+        let projection = timers::Timers;
+        let collections = collections_with_ours(projection.collections());
+        self.store.prepare(&projection.id(), &collections).await
+    }
 
     async fn list(&self, limit: usize) -> Result<Vec<(Self::Key, Timer)>, StoreError> {
         let now = self.clock.now();

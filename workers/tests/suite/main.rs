@@ -7,5 +7,6 @@ mod exactly_once;
 mod letters;
 mod managers;
 mod processes;
+mod random_lives;
 mod redrive;
 mod stops;
