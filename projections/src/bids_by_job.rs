@@ -58,7 +58,7 @@ pub const BIDS: Collection<JobBid> = Collection::new(
     ],
 );
 
-/// Which bid of a job is out of the running when it is reopened: what the award in force is.
+/// The award in force of a job: the bid that lapses when the job is reopened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AwardedBid {
     /// The accepted bid.

@@ -1,5 +1,6 @@
 //! The embedded engine of the read store: SQLite, one file, which can be deleted and is rebuilt from the log.
 
+mod entries;
 mod fields;
 mod file;
 mod query;

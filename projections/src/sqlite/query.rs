@@ -1,6 +1,9 @@
 //! Turns a query into SQL that walks one declared index, in order, from where the last page ended.
 
-use rusqlite::types::Value;
+use rusqlite::{
+    ToSql,
+    types::{ToSqlOutput, Value, ValueRef},
+};
 
 use super::table::Table;
 use crate::{Filter, Index, Query, Scalar, StoreError};
@@ -10,6 +13,18 @@ use crate::{Filter, Index, Query, Scalar, StoreError};
 pub(super) struct Statement {
     pub(super) sql: String,
     pub(super) parameters: Vec<Value>,
+}
+
+/// A value that is bound without being copied first.
+pub(super) struct Bound<'a>(pub(super) &'a Scalar);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Scalar::Integer(number) => ValueRef::Integer(*number),
+            Scalar::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
 }
 
 /// The value as SQLite holds it.

@@ -1,19 +1,16 @@
 //! Carries out a batch: checkpoints compared and set, documents and their index entries written, in one transaction.
 
-use std::collections::BTreeSet;
-
 use events::{LogId, Partition};
-use rusqlite::{
-    Connection, OptionalExtension, Transaction, TransactionBehavior, params, params_from_iter, types::Value,
-};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{
     Failure,
+    entries::Entries,
     fields::{Field, pick},
-    query::to_sql,
+    query::Bound,
     table::Table,
 };
-use crate::{Advance, Checkpoint, DocumentKey, Index, Json, ProjectionId, Scalar, StoreError, Write};
+use crate::{Advance, Checkpoint, DocumentKey, Json, ProjectionId, StoreError, Write};
 
 /// A batch whose documents know their tables.
 pub(super) struct Placed {
@@ -38,9 +35,12 @@ pub(super) fn commit(connection: &mut Connection, batch: &Placed) -> Result<(), 
             return Err(StoreError::Fenced.into());
         }
     }
+    let mut entries = Entries::default();
     for (table, write) in &batch.writes {
-        Writer { transaction: &transaction, table }.write(&write.document.key, write.value.as_ref())?;
+        let writer = Writer { transaction: &transaction, table };
+        writer.write(&write.document.key, write.value.as_ref(), &mut entries)?;
     }
+    entries.carry_out(&transaction)?;
     transaction.commit()?;
     Ok(())
 }
@@ -105,7 +105,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn write(&self, key: &str, value: Option<&Json>) -> Result<(), Failure> {
+    fn write(&self, key: &str, value: Option<&Json>, entries: &mut Entries) -> Result<(), Failure> {
         if self.table.picked.is_empty() {
             return match value {
                 Some(value) => self.upsert_plain(key, value),
@@ -115,17 +115,17 @@ impl Writer<'_> {
         let old = self.row(key)?;
         let old_fields = old.as_ref().map(|(_, document)| self.pick(document)).transpose()?;
         let new_fields = value.map(|value| self.pick(value.text())).transpose()?;
-        match (&old, value, &new_fields) {
-            (None, None, _) => return Ok(()),
-            (Some(_), None, _) => self.delete(key)?,
-            (None, Some(value), fields) => self.insert(key, value, fields.as_deref().unwrap_or_default())?,
-            (Some((id, _)), Some(value), fields) => {
-                let changed = (fields != &old_fields).then_some(fields.as_deref().unwrap_or_default());
-                self.update(*id, value, changed)?;
+        match (&old, value) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => self.delete(key)?,
+            (None, Some(value)) => self.insert(key, value, new_fields.as_deref().unwrap_or_default())?,
+            (Some((id, _)), Some(value)) => {
+                let fields = (old_fields.as_deref(), new_fields.as_deref());
+                self.update(*id, value, fields.0.unwrap_or_default(), fields.1.unwrap_or_default())?;
             }
         }
         if old_fields != new_fields {
-            self.move_entries(key, old_fields.as_deref(), new_fields.as_deref())?;
+            entries.replace(self.table, key, old_fields.as_deref(), new_fields.as_deref());
         }
         Ok(())
     }
@@ -161,61 +161,30 @@ impl Writer<'_> {
         let columns: String = self.table.columns.iter().map(|field| format!(", f_{field}")).collect();
         let marks = ", ?".repeat(self.table.columns.len());
         let sql = format!("INSERT INTO {} (key, document{columns}) VALUES (?, ?{marks})", self.table.name);
-        let fixed = [Value::Text(key.to_owned()), Value::Text(value.text().to_owned())];
-        let parameters = fixed.into_iter().chain(self.column_values(fields));
-        self.transaction.prepare_cached(&sql)?.execute(params_from_iter(parameters))?;
-        Ok(())
-    }
-
-    fn update(&self, id: i64, value: &Json, changed: Option<&[Field]>) -> Result<(), Failure> {
-        let name = &self.table.name;
-        let Some(fields) = changed else {
-            let sql = format!("UPDATE {name} SET document = ? WHERE rowid = ?");
-            self.transaction.prepare_cached(&sql)?.execute(params![value.text(), id])?;
-            return Ok(());
-        };
-        let columns: String = self.table.columns.iter().map(|field| format!(", f_{field} = ?")).collect();
-        let sql = format!("UPDATE {name} SET document = ?{columns} WHERE rowid = ?");
-        let text = [Value::Text(value.text().to_owned())].into_iter();
-        let parameters = text.chain(self.column_values(fields)).chain([Value::Integer(id)]);
-        self.transaction.prepare_cached(&sql)?.execute(params_from_iter(parameters))?;
-        Ok(())
-    }
-
-    fn column_values(&self, fields: &[Field]) -> impl Iterator<Item = Value> {
-        let scalars = fields.iter().take(self.table.columns.len()).map(Field::scalar);
-        scalars.map(|scalar| scalar.map_or(Value::Null, to_sql))
-    }
-
-    /// Removes the entries that the document has no more, and adds those it has now.
-    fn move_entries(&self, key: &str, old: Option<&[Field]>, new: Option<&[Field]>) -> Result<(), Failure> {
-        for (index, array) in self.table.array_indexes() {
-            let old = old.map(|fields| self.entries(index, array, fields)).unwrap_or_default();
-            let new = new.map(|fields| self.entries(index, array, fields)).unwrap_or_default();
-            let scalars: Vec<&str> = index.fields.iter().copied().filter(|field| *field != array).collect();
-            let name = self.table.index_name(index);
-            let conditions: String = scalars.iter().map(|field| format!(" AND f_{field} = ?")).collect();
-            let delete = format!("DELETE FROM {name} WHERE element = ?{conditions} AND key = ?");
-            let marks = ", ?".repeat(scalars.len() + 1);
-            let insert = format!("INSERT INTO {name} VALUES (?{marks})");
-            for (sql, entries) in [(delete, old.difference(&new)), (insert, new.difference(&old))] {
-                let mut statement = self.transaction.prepare_cached(&sql)?;
-                for entry in entries {
-                    let values = entry.iter().map(|scalar| to_sql(scalar));
-                    statement.execute(params_from_iter(values.chain([Value::Text(key.to_owned())])))?;
-                }
-            }
+        let mut statement = self.transaction.prepare_cached(&sql)?;
+        statement.raw_bind_parameter(1, key)?;
+        statement.raw_bind_parameter(2, value.text())?;
+        for (place, field) in (3..).zip(fields.iter().take(self.table.columns.len())) {
+            statement.raw_bind_parameter(place, field.scalar().map(Bound))?;
         }
+        statement.raw_execute()?;
         Ok(())
     }
 
-    /// A document's entries in an index with an array: each element with the other fields, when all are there.
-    fn entries<'f>(&self, index: &Index, array: &str, fields: &'f [Field]) -> BTreeSet<Vec<&'f Scalar>> {
-        let others = index.fields.iter().filter(|field| **field != array);
-        let others: Option<Vec<&Scalar>> =
-            others.map(|field| fields[self.table.place(field)].scalar()).collect();
-        let Some(others) = others else { return BTreeSet::new() };
-        let elements = fields[self.table.place(array)].elements();
-        elements.map(|element| [element].into_iter().chain(others.iter().copied()).collect()).collect()
+    /// Sets the columns that changed: an index none of whose columns is set stays untouched.
+    fn update(&self, id: i64, value: &Json, old: &[Field], new: &[Field]) -> Result<(), Failure> {
+        let changed = |column: &usize| old[*column] != new[*column];
+        let changed: Vec<usize> = (0..self.table.columns.len()).filter(changed).collect();
+        let columns: String =
+            changed.iter().map(|column| format!(", f_{} = ?", self.table.columns[*column])).collect();
+        let sql = format!("UPDATE {} SET document = ?{columns} WHERE rowid = ?", self.table.name);
+        let mut statement = self.transaction.prepare_cached(&sql)?;
+        statement.raw_bind_parameter(1, value.text())?;
+        for (place, column) in (2..).zip(&changed) {
+            statement.raw_bind_parameter(place, new[*column].scalar().map(Bound))?;
+        }
+        statement.raw_bind_parameter(2 + changed.len(), id)?;
+        statement.raw_execute()?;
+        Ok(())
     }
 }
