@@ -24,9 +24,9 @@ impl Default for StoreOptions {
         Self {
             url: "embedded:./data".into(),
             readers: 4,
-            writer_cache_kib: 8 * 1024,
+            writer_cache_kib: 16 * 1024,
             reader_cache_kib: 1024,
-            wal_bytes: 16 * 1024 * 1024,
+            wal_bytes: 64 * 1024 * 1024,
         }
     }
 }

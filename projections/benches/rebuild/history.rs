@@ -18,8 +18,8 @@ use events::{
 /// Jobs that are under way at the same time.
 const ABREAST: usize = 250;
 const BIDS: usize = 6;
-/// The words that descriptions are made of.
-const WORDS: usize = 3000;
+/// How many words the language of the descriptions has.
+const WORDS: f64 = 30_000.0;
 
 /// An event for the job's stream or for its contract's.
 enum Told {
@@ -141,11 +141,13 @@ fn offer(worker: AccountId) -> BidTerms {
     }
 }
 
-/// `count` words, few of them common, most of them rare.
+/// `count` words as a language has them: the n-th most frequent comes up in proportion to 1/n.
 fn words(seed: usize, count: usize) -> String {
-    let word = |n: usize| {
-        let draw = seed.wrapping_mul(2_654_435_761).wrapping_add(n.wrapping_mul(40_503)) >> 3;
-        format!("word{}", (draw % WORDS) * (draw % 97) % WORDS)
+    let mut state = seed as u64 * 1_000_003 + 17;
+    let mut word = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let uniform = (state >> 33) as f64 / f64::from(1_u32 << 31);
+        format!("word{}", WORDS.powf(uniform) as u64)
     };
-    (0..count).map(word).collect::<Vec<_>>().join(" ")
+    (0..count).map(|_| word()).collect::<Vec<_>>().join(" ")
 }
