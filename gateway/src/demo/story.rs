@@ -1,6 +1,7 @@
 //! The story: a job is posted, bid on, awarded and signed for; another proposal expires and its job is reopened.
 
 use http::StatusCode;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -118,10 +119,11 @@ async fn workers_compete(cast: &Cast, job: &str, narrator: &mut Narrator) -> Res
     let all = all.expect(StatusCode::OK, "Ama compares the bids")?;
     narrator.step("Ama compares the bids", &format!("{} bids", all.items().len()));
     for bid in all.items() {
-        let minor = bid.pointer("/amount/amount").and_then(Value::as_str).unwrap_or_default();
+        let amount =
+            events::Money::deserialize(&bid["amount"]).map_or_else(|_| String::new(), |a| a.to_string());
         let milestones = bid["milestones"].as_array().map_or(0, Vec::len);
         let (status, letter) = (bid["status"].as_str().unwrap_or_default(), &bid["cover_letter"]);
-        narrator.note(&format!("{minor:>7} GHS minor, {milestones} milestone(s), {status:<9} {letter}"));
+        narrator.note(&format!("{amount:>11}, {milestones} milestone(s), {status:<9} {letter}"));
     }
     Ok(esis.text("/bid").to_owned())
 }

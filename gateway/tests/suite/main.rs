@@ -18,3 +18,4 @@ mod openapi;
 mod problems;
 mod production;
 mod settings;
+mod stories;

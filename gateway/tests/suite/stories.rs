@@ -1,0 +1,44 @@
+//! What the README shows works as it stands there, and so does the demo.
+
+use std::process::Command;
+
+use gateway::demo::{self, DemoArguments};
+
+use crate::harness::Guild;
+
+/// The shell blocks between the README's marks, for the server at `base`.
+fn walk_through(base: &str) -> String {
+    let readme = include_str!("../../../README.md");
+    let start = readme.find("<!-- walk-through:").expect("the README marks where it begins");
+    let end = readme.find("<!-- walk-through ends -->").expect("the README marks where it ends");
+    let blocks = readme[start..end].split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.collect::<String>().replace("http://127.0.0.1:8080", base)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readmes_walk_through_ends_in_a_signed_contract() {
+    let guild = Guild::start().await;
+    let script = walk_through(&format!("http://{}", guild.server.address()));
+    let shell = tokio::task::spawn_blocking(move || {
+        Command::new("bash").args(["-u", "-c", &script]).output().expect("bash and curl are installed")
+    });
+    let output = shell.await.expect("joins");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complained}");
+    let signed = said.lines().find(|line| line.contains("\"signed_by\"")).expect("the contract is shown");
+    assert!(signed.contains("\"status\":\"signed\""), "{said}\n{complained}");
+    assert!(said.contains("\"code\":\"invalid_field\""), "the mistake is explained: {said}");
+    guild.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_tells_its_whole_story() {
+    let guild = Guild::start().await;
+    let base = format!("http://{}", guild.server.address());
+    let arguments = DemoArguments { server: base.clone(), self_hosted: false, scale: None, concurrency: 1 };
+    demo::run(&base, &arguments).await.expect("every answer is the one the story needs");
+    let many = DemoArguments { scale: Some(12), concurrency: 4, ..arguments };
+    demo::run(&base, &many).await.expect("twelve marketplaces are made");
+    guild.stop().await;
+}
