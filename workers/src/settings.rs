@@ -49,7 +49,7 @@ impl Default for WorkerSettings {
             processes: true,
             test_clock: true,
             batch_commits_max: 512,
-            batch_bytes_max: 2 * 1024 * 1024,
+            batch_bytes_max: 512 * 1024,
             followers_max: 256,
             redrive_run_events_max: 128,
             parked_per_window_max: 50,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use events::{Offset, Partition};
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 use serde::Serialize;
 
 /// What a runner is doing.
@@ -116,6 +116,32 @@ struct RunnerMetrics {
     lag_commits: Gauge,
     lag_seconds: Gauge,
     blocked: Gauge,
+}
+
+/// Says what each metric of the workers means, for whoever reads `/metrics`.
+pub(crate) fn describe_metrics() {
+    describe_counter!(
+        "guildhall_projection_events_total",
+        "Events by verdict: applied, skipped (with its reason), parked, stopped"
+    );
+    describe_counter!(
+        "guildhall_projection_fenced_total",
+        "Transactions refused because another runner wrote meanwhile"
+    );
+    describe_gauge!(
+        "guildhall_projection_lag_commits",
+        "Offsets between the checkpoints and the ends of the log"
+    );
+    describe_gauge!(
+        "guildhall_projection_lag_seconds",
+        Unit::Seconds,
+        "Domain time since the last applied event; 0 when nothing is left to apply"
+    );
+    describe_gauge!("guildhall_projection_sequences_blocked", "Sequences that are blocked by a dead letter");
+    describe_counter!(
+        "guildhall_process_issues_total",
+        "Steps and timers issued, by verdict: done, retried, poisoned"
+    );
 }
 
 impl StatusCell {

@@ -20,7 +20,7 @@ use crate::{
         applier::{Applier, Folding},
     },
     settings::WorkerSettings,
-    status::{RunState, RunnerStatus},
+    status::{RunState, RunnerStatus, describe_metrics},
 };
 
 /// Everything that runs by itself in this process. Dropping it breaks everything off at once, which loses nothing;
@@ -82,6 +82,7 @@ impl Workers {
         clock: DomainClock,
         settings: WorkerSettings,
     ) -> Self {
+        describe_metrics();
         let (shutdown, ends) = watch::channel(false);
         let progress = watch::Sender::new(0);
         let surroundings = Surroundings {

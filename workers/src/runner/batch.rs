@@ -12,7 +12,7 @@ use super::{
     source::{DecodedCommit, Item},
 };
 use crate::{
-    dead_letters::{Cause, new_letter, waits_behind},
+    dead_letters::{Cause, ParkingRate, new_letter, waits_behind},
     status::{RunState, Verdicts},
 };
 
@@ -22,9 +22,16 @@ pub(crate) const UNKNOWN_TYPE: &str = "unknown type";
 /// How far a batch could be folded.
 enum Folded {
     /// To its end.
-    Whole(Box<Draft>, Verdicts),
+    Whole(Box<Whole>),
     /// Up to the commit with this index: that one must not be part of the transaction.
     Up { to: usize, because: Trouble, stopped: bool },
+}
+
+/// A batch that is ready to be committed. None of it counts before it is.
+struct Whole {
+    draft: Draft,
+    verdicts: Verdicts,
+    rate: ParkingRate,
 }
 
 /// What became of one event.
@@ -63,13 +70,13 @@ impl<A: Applier> Runner<A> {
     ) -> Result<(), Trouble> {
         self.announce(progress, commits).await?;
         let (to, because, stopped) = match self.fold(progress, commits).await? {
-            Folded::Whole(draft, verdicts) => return self.commit_batch(progress, *draft, &verdicts).await,
+            Folded::Whole(whole) => return self.commit_batch(progress, *whole).await,
             Folded::Up { to, because, stopped } => (to, because, stopped),
         };
         if to > 0 {
             // Folding is repeatable, so what stands before is folded again, alone.
             match self.fold(progress, &commits[..to]).await? {
-                Folded::Whole(draft, verdicts) => self.commit_batch(progress, *draft, &verdicts).await?,
+                Folded::Whole(whole) => self.commit_batch(progress, *whole).await?,
                 Folded::Up { because, .. } => return Err(because),
             }
         }
@@ -96,16 +103,13 @@ impl<A: Applier> Runner<A> {
         self.applier.expect(&expected).await
     }
 
-    async fn commit_batch(
-        &mut self,
-        progress: &mut Progress,
-        mut draft: Draft,
-        verdicts: &Verdicts,
-    ) -> Result<(), Trouble> {
+    async fn commit_batch(&mut self, progress: &mut Progress, whole: Whole) -> Result<(), Trouble> {
+        let Whole { mut draft, verdicts, rate } = whole;
         draft.writes = self.applier.take_writes();
         let store = Arc::clone(&self.surroundings.store);
         progress.commit(store.as_ref(), &self.source, draft).await?;
-        self.status.count(verdicts);
+        self.rate = rate;
+        self.status.count(&verdicts);
         self.surroundings.announce_progress();
         Ok(())
     }
@@ -136,8 +140,7 @@ impl<A: Applier> Runner<A> {
             let reached = draft.reached.entry(commit.position.partition).or_insert(BEFORE_FIRST);
             *reached = commit.position.offset;
         }
-        self.rate = rate;
-        Ok(Folded::Whole(Box::new(draft), verdicts))
+        Ok(Folded::Whole(Box::new(Whole { draft, verdicts, rate })))
     }
 
     /// The verdict over one event. `Err`: its commit must not be part of the transaction; `true`: it is what stops

@@ -191,6 +191,8 @@ impl<A: Applier> Runner<A> {
                 Trouble::Fenced => {
                     self.status.count_fenced();
                     tracing::info!(projection = %self.applier.id(), scope = %self.scope, "fenced by another runner");
+                    // Two that run for good let each other go on, instead of undoing each other's every batch.
+                    self.pause(backoff.pause()).await;
                 }
                 Trouble::Unavailable(reason) => {
                     let failures = backoff.failures() + 1;
@@ -230,9 +232,7 @@ impl<A: Applier> Runner<A> {
         while !self.surroundings.ends() {
             // Seen before reading, so that what arrives while reading wakes us at once.
             changes.borrow_and_update();
-            while let Ok(request) = self.requests.try_recv() {
-                self.accept(request);
-            }
+            self.accept_all();
             let redriven = self.redrive(&mut progress).await?;
             let applied = self.apply_next(&mut progress).await?;
             backoff.reset();
@@ -251,7 +251,15 @@ impl<A: Applier> Runner<A> {
         }
     }
 
+    fn accept_all(&mut self) {
+        while let Ok(request) = self.requests.try_recv() {
+            self.accept(request);
+        }
+    }
+
+    /// Answers all who wait for a redrive.
     fn refuse_redrives(&mut self, error: &RedriveError) {
+        self.accept_all();
         for redrive in self.redrives.drain(..) {
             redrive.answer(Err(error.clone()));
         }

@@ -7,7 +7,9 @@ use projections::{Advance, Batch, Checkpoint, Projection};
 use uuid::Uuid;
 use workers::{RunState, WorkerSettings, Workers};
 
-use crate::support::{House, projections::Trails, settings, stream, until_caught_up, until_status};
+use crate::support::{
+    House, faults::FaultyStore, projections::Trails, settings, stream, until_caught_up, until_status,
+};
 
 const JOBS: Partition = Partition { service: Service::Jobs, number: 0 };
 
@@ -57,6 +59,23 @@ async fn followers_do_not_count_as_newly_parked() {
     }
     until_caught_up(&workers, house.log.as_ref()).await;
     assert_eq!(workers.status().runners[0].verdicts.parked, 40);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_is_parked_again_after_a_failed_transaction_counts_once() {
+    for seed in 0..4 {
+        let house = House::new();
+        let trails = Trails::partitioned();
+        let few = WorkerSettings { parked_per_window_max: 3, batch_commits_max: 100, ..settings() };
+        for number in 0..3 {
+            trails.poison(stream(number), 1);
+            house.append(stream(number), 1).await;
+        }
+        let faulty = FaultyStore::random(Arc::clone(&house.store), seed, 60);
+        let workers = house.workers_with(vec![trails.clone()], faulty, few);
+        until_caught_up(&workers, house.log.as_ref()).await;
+        assert_eq!(workers.status().runners[0].sequences_blocked, 3);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
