@@ -377,11 +377,17 @@ fn a_dispute_about_the_last_milestone_ends_the_contract() {
             .then([settled(1, outcome), ContractCompleted {}.into()]);
     }
     let after_refund = agreed_and([funded(2), refunded(2), funded(1), disputed(1)]);
-    let outcome = DisputeOutcome::Refunded;
-    given::<Contract>(after_refund)
-        .when(settle(outcome))
-        .by(process())
-        .then([settled(1, outcome), ContractCancelled { by: None }.into()]);
+    let ends: [(DisputeOutcome, ContractEvent); 3] = [
+        (DisputeOutcome::Released, ContractCompleted {}.into()),
+        (DisputeOutcome::Split, ContractCompleted {}.into()),
+        (DisputeOutcome::Refunded, ContractCancelled { by: None }.into()),
+    ];
+    for (outcome, end) in ends {
+        given::<Contract>(after_refund.clone())
+            .when(settle(outcome))
+            .by(process())
+            .then([settled(1, outcome), end]);
+    }
 }
 
 // ---- numbers ----
