@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) use client::{Call, Client};
+pub(crate) use client::{Call, Client, Reply};
 
 /// A running server on a throw-away folder.
 pub(crate) struct Guild {
