@@ -19,7 +19,7 @@ use workers::{WorkerSettings, Workers};
 
 use crate::{
     app::{App, Documents, Parts},
-    routes,
+    metering, routes,
     security::{links::Links, passwords::Passwords, tokens::Tokens},
     server,
     settings::{Profile, Settings},
@@ -189,7 +189,7 @@ impl Server {
     /// # Errors
     /// See [`OpenError`].
     pub async fn start(settings: Settings) -> Result<Self, OpenError> {
-        crate::metering::recorder();
+        metering::recorder();
         let listener = TcpListener::bind(settings.listen)
             .await
             .map_err(|error| OpenError::Process(format!("cannot listen on {}: {error}", settings.listen)))?;
@@ -200,11 +200,13 @@ impl Server {
         let router = routes::router(app.clone());
         let http = app.settings.http.clone();
         let task = tokio::spawn(async move {
+            let upkeep = tokio::spawn(metering::upkeep());
             let until = async move {
                 // A dropped sender stops the server as well.
                 let _ = stopped.await;
             };
             server::serve(listener, router, &http, until).await;
+            upkeep.abort();
             house.close().await;
         });
         Ok(Self { address, app, stop, task })

@@ -11,6 +11,9 @@ pub const REQUESTS_TOTAL: &str = "guildhall_http_requests_total";
 /// How long they took, by route and method.
 pub const REQUEST_DURATION_SECONDS: &str = "guildhall_http_request_duration_seconds";
 
+/// Between two folds of what was measured.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(2);
+
 /// Upper ends of the histogram, seconds.
 const BUCKETS_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0];
 
@@ -29,6 +32,16 @@ pub fn recorder() -> &'static PrometheusHandle {
             .install_recorder()
             .expect("nobody else in this process installs a recorder")
     })
+}
+
+/// Folds what histograms have gathered into their buckets from time to time, for as long as it is polled: without it
+/// they would grow until somebody scrapes.
+pub async fn upkeep() {
+    let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
+    loop {
+        ticks.tick().await;
+        recorder().run_upkeep();
+    }
 }
 
 /// Counts and times one route.

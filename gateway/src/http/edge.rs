@@ -15,8 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, header};
-use tracing::Instrument;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Code, Problem, RequestContext, context::CORRELATION_HEADER};
 use crate::metering::RouteMetrics;
@@ -54,10 +53,10 @@ pub async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Nex
         Problem::new(Code::UriTooLong, format!("it may have {} bytes", edge.uri_bytes_max)).into_response()
     } else {
         request.extensions_mut().insert(Arc::clone(&context));
-        let span = tracing::info_span!("request", correlation_id = %context.correlation_id);
-        bounded(&edge, request, next).instrument(span).await
+        bounded(&edge, request, next).await
     };
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = &problem {
         let allow = response.headers_mut().remove(header::ALLOW);
         response = problem.render(&context);
         if let Some(allow) = allow {
@@ -67,7 +66,8 @@ pub async fn edge(State(edge): State<Arc<Edge>>, mut request: Request, next: Nex
     add_headers(&mut response, &context);
     let took = began.elapsed();
     edge.metrics.record(response.status(), took);
-    log(&edge, &method, &context, &response, took);
+    let cause = problem.as_ref().and_then(Problem::cause);
+    log(&edge, &method, &context, response.status(), took, cause);
     response
 }
 
@@ -100,15 +100,24 @@ fn add_headers(response: &mut Response, context: &RequestContext) {
     }
 }
 
-/// What went well is worth a line only to who looks for it.
-fn log(edge: &Edge, method: &http::Method, context: &RequestContext, response: &Response, took: Duration) {
-    let (status, latency_us) =
-        (response.status().as_u16(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+/// The one line of a request. What went well is worth it only to who looks for it.
+fn log(
+    edge: &Edge,
+    method: &http::Method,
+    context: &RequestContext,
+    status: StatusCode,
+    took: Duration,
+    cause: Option<&str>,
+) {
     let route = edge.metrics.route();
     let correlation_id = context.correlation_id.as_str();
-    if response.status().is_server_error() {
-        tracing::warn!(correlation_id, %method, route, status, latency_us, "answered");
+    let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let code = status.as_u16();
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(correlation_id, %method, route, status = code, latency_us, cause, "answered");
+    } else if status.is_server_error() {
+        tracing::warn!(correlation_id, %method, route, status = code, latency_us, cause, "answered");
     } else {
-        tracing::debug!(correlation_id, %method, route, status, latency_us, "answered");
+        tracing::debug!(correlation_id, %method, route, status = code, latency_us, "answered");
     }
 }

@@ -28,6 +28,8 @@ struct Content {
     errors: Vec<FieldError>,
     retry_after_s: Option<u32>,
     more: Vec<(&'static str, Value)>,
+    /// For our logs only.
+    cause: Option<String>,
 }
 
 /// What is wrong with one field.
@@ -80,6 +82,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after_s: again.then_some(RETRY_AFTER_S),
             more: Vec::new(),
+            cause: None,
         }))
     }
 
@@ -90,14 +93,17 @@ impl Problem {
 
     /// Something that must not happen happened. `cause` is logged and never told.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "internal error");
-        Self::new(Code::Internal, "it was logged under this trace_id")
+        Self::new(Code::Internal, "it was logged under this trace_id").because(cause)
     }
 
     /// The machinery is away. `cause` is logged and never told.
     pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
-        tracing::warn!(%cause, "not available");
-        Self::new(Code::Unavailable, "nothing was done; try again")
+        Self::new(Code::Unavailable, "nothing was done; try again").because(cause)
+    }
+
+    fn because(mut self, cause: &dyn std::fmt::Display) -> Self {
+        self.0.cause = Some(cause.to_string());
+        self
     }
 
     /// A problem with one field.
@@ -137,6 +143,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after_s: None,
             more: Vec::new(),
+            cause: None,
         }))
     }
 
@@ -148,6 +155,11 @@ impl Problem {
     /// Its stable code.
     pub fn code(&self) -> &'static str {
         self.0.code
+    }
+
+    /// What it is due to, for our logs only.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
     }
 
     /// The response, complete: `instance` and `trace_id` come from the request.
@@ -211,8 +223,7 @@ impl From<Outage> for Problem {
             }
             Outage::Overloaded => Self::new(Code::Overloaded, "nothing was done; try again later"),
             Outage::InDoubt(_) => {
-                tracing::warn!(cause = %outage, "in doubt");
-                Self::new(Code::InDoubt, "repeat it with the same Idempotency-Key")
+                Self::new(Code::InDoubt, "repeat it with the same Idempotency-Key").because(&outage)
             }
             Outage::Unavailable(_) | Outage::UnknownEvent(_) | Outage::Damaged(_) => {
                 Self::unavailable(&outage)

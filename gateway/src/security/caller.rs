@@ -26,11 +26,16 @@ pub struct Caller {
     pub actor: Actor,
     /// A person's session.
     pub session: Option<SessionId>,
-    /// What they may do.
-    pub roles: BTreeSet<Role>,
+    /// What a program may do, as its token says; nothing for a person, whose roles are the actor's.
+    service_roles: BTreeSet<Role>,
 }
 
 impl Caller {
+    /// A person or a program with this role.
+    pub fn has_role(&self, role: Role) -> bool {
+        self.actor.has_role(role) || self.service_roles.contains(&role)
+    }
+
     /// Checks the token, then session and account on their aggregates.
     async fn of(parts: &Parts, app: &App) -> Result<Option<Self>, Problem> {
         let Some(value) = parts.headers.get(header::AUTHORIZATION) else { return Ok(None) };
@@ -39,7 +44,7 @@ impl Caller {
         })?;
         match app.tokens.read(token)? {
             Subject::Service { name, roles } => {
-                Ok(Some(Self { actor: Actor::Service { name }, session: None, roles }))
+                Ok(Some(Self { actor: Actor::Service { name }, session: None, service_roles: roles }))
             }
             Subject::Account { account, session } => Self::person(app, account, session).await.map(Some),
         }
@@ -57,9 +62,8 @@ impl Caller {
         if !state.is_active() {
             return Err(Problem::new(Code::SessionEnded, "the account is no more"));
         }
-        let roles = state.roles().clone();
-        let actor = Actor::Account { id: account, roles: roles.clone() };
-        Ok(Self { actor, session: Some(session), roles })
+        let actor = Actor::Account { id: account, roles: state.roles().clone() };
+        Ok(Self { actor, session: Some(session), service_roles: BTreeSet::new() })
     }
 }
 
@@ -141,7 +145,7 @@ impl FromRequestParts<App> for OperatorCaller {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
-        if caller.roles.contains(&Role::Operator) || caller.roles.contains(&Role::Admin) {
+        if caller.has_role(Role::Operator) || caller.has_role(Role::Admin) {
             return Ok(Self(caller));
         }
         Err(Problem::new(Code::Forbidden, "this is for operators and administrators"))

@@ -3,14 +3,17 @@
 
 mod harness;
 
+mod accounts;
 mod auth;
 mod bad_input;
 mod bounds;
+mod cli;
 mod consistency;
 mod crash;
 mod cursors;
 mod dead_letters;
 mod drain;
+mod edge;
 mod errors;
 mod etag;
 mod hiring;

@@ -75,6 +75,7 @@ async fn every_route_of_the_document_exists() {
                 .replace("{job}", &format!("job_{id}"))
                 .replace("{bid}", &format!("bid_{id}"))
                 .replace("{contract}", &format!("con_{id}"))
+                .replace("{projection}", "board")
                 .replace("{letter}", &format!("ltr_{id}"));
             let reply = guild.client.call(&method.to_uppercase(), &filled).send().await;
             let missing = reply.text("/detail").starts_with("no route");

@@ -21,6 +21,8 @@ pub fn routes(profile: Profile) -> Vec<Route> {
         get("/ops/log", log).named("opsLog", "How the log is, and where each partition ends"),
         get("/ops/projections", projections::list)
             .named("opsProjections", "What runs by itself here, how far it is, and what is wrong with it"),
+        post("/ops/projections/{projection}/resume", projections::resume)
+            .named("opsResumeProjection", "Let the stopped runners of a projection go on"),
         get("/ops/dead-letters", dead_letters::list)
             .named("opsDeadLetters", "Sequences that are blocked by an event that cannot be applied"),
         get("/ops/dead-letters/{letter}", dead_letters::one).named("opsDeadLetter", "One dead letter"),

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use workers::{PumpStatus, RunState, RunnerStatus};
 
 use crate::{
     app::App,
-    http::{Answer, Problem},
+    http::{Answer, Path, Problem},
     security::OperatorCaller,
 };
 
@@ -124,4 +124,35 @@ pub(super) async fn list(
         steps: status.steps.into(),
         timers: status.timers.into(),
     }))
+}
+
+/// Which projection.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct ProjectionPath {
+    /// Its name, without version.
+    projection: String,
+}
+
+/// What goes on again.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Resumed {
+    /// Runners that had stopped and were told to go on. What stopped them and is not mended stops them again.
+    runners: usize,
+}
+
+pub(super) async fn resume(
+    State(app): State<App>,
+    OperatorCaller(caller): OperatorCaller,
+    Path(ProjectionPath { projection }): Path<ProjectionPath>,
+) -> Result<Answer<Resumed>, Problem> {
+    let runners = app.workers.projections();
+    let of_name = |runner: &RunnerStatus| {
+        runner.projection.rsplit_once("_v").is_some_and(|(name, _)| name == projection)
+    };
+    let known = runners.iter().any(of_name);
+    if !known {
+        return Err(Problem::not_found());
+    }
+    tracing::info!(%projection, by = %caller.actor, "resuming a projection");
+    Ok(Answer::new(Resumed { runners: app.workers.resume(&projection) }))
 }

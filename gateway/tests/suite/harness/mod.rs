@@ -63,11 +63,20 @@ impl Guild {
 
     /// The same folder served anew, after the server has stopped in order.
     pub(crate) async fn restart(self) -> Self {
-        let Self { server, folder, .. } = self;
-        server.stop().await;
+        Self::serve(self.stop_and_keep().await).await
+    }
+
+    /// Serves a folder with the settings of tests.
+    pub(crate) async fn serve(folder: TempDir) -> Self {
         let server = Server::start(layers(&folder).settings().unwrap()).await.unwrap();
         let client = Client::new(server.address());
         Self { server, client, folder }
+    }
+
+    /// The folder, after the server has stopped in order.
+    pub(crate) async fn stop_and_keep(self) -> TempDir {
+        self.server.stop().await;
+        self.folder
     }
 
     /// The folder of the log, the keys and the read store.
@@ -130,10 +139,6 @@ impl Guild {
     pub(crate) fn ends(&self) -> Vec<i64> {
         let log = &self.server.app.log;
         log.partitions().into_iter().map(|partition| log.end(partition).unwrap()).collect()
-    }
-
-    pub(crate) async fn stop(self) {
-        self.server.stop().await;
     }
 }
 
