@@ -9,7 +9,9 @@ fn no_work_is_left_behind() {
     let mut found = Vec::new();
     for source in sources(".rs").iter().chain(&sources(".md")).chain(&sources(".toml")) {
         for (number, line) in source.lines() {
-            for marker in markers.iter().filter(|marker| line.contains(**marker)) {
+            // In quotes it is a value: ISO 4217's code for "no currency", say.
+            let marks = |marker: &&&str| line.contains(**marker) && !line.contains(&format!("\"{marker}\""));
+            for marker in markers.iter().filter(marks) {
                 found.push(format!("{}:{number} {marker}", source.path));
             }
         }
