@@ -41,5 +41,5 @@ async fn a_request_under_way_is_answered_and_its_work_is_kept() {
     let token = answer.lines().find_map(|line| line.strip_prefix("guildhall-consistency: ")).unwrap();
     let read = restarted.get(location).by(&client).header("guildhall-consistency", token).send().await;
     read.expect(StatusCode::OK);
-    restarted.stop_and_keep().await;
+    restarted.stop().await;
 }

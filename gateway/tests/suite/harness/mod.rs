@@ -73,6 +73,11 @@ impl Guild {
         Self { server, client, folder }
     }
 
+    /// Stops in order.
+    pub(crate) async fn stop(self) {
+        drop(self.stop_and_keep().await);
+    }
+
     /// The folder, after the server has stopped in order.
     pub(crate) async fn stop_and_keep(self) -> TempDir {
         self.server.stop().await;
