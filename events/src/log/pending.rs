@@ -26,7 +26,8 @@ struct Pending {
     record: Record,
     /// Everyone who appended this very commit.
     answers: Vec<Answer>,
-    published: Instant,
+    /// When it was published last; `None` until it was compared with its stream's head.
+    published: Option<Instant>,
     /// Its place among the bounded many, given back with the verdict.
     _room: OwnedSemaphorePermit,
 }
@@ -45,38 +46,38 @@ struct State {
     closed: Option<String>,
 }
 
-/// A record to be published (again).
+/// A record to be published.
 pub(super) type Publication = (Partition, Record, CommitId);
 
 impl PendingAppends {
-    /// Notes a commit before it is published; gives what to publish, or nothing when no commit is taken any more or this
-    /// one is already under way.
+    /// Notes a commit before it is compared with its stream's head. False when no commit is taken any more, or this one is
+    /// already under way.
     pub(super) fn enter(
         &self,
         commit: NewCommit,
         partition: Partition,
         answer: Answer,
         room: OwnedSemaphorePermit,
-    ) -> Option<Publication> {
+    ) -> bool {
         let mut state = self.lock();
         if let Some(reason) = &state.closed {
             let refusal = AppendError::Unavailable(reason.clone());
             drop(state);
             let _ = answer.send(Err(refusal));
-            return None;
+            return false;
         }
         if let Some(known) = state.commits.get_mut(&commit.id) {
             known.answers.push(answer);
-            return None;
+            return false;
         }
         let NewCommit { id, stream, first_version, body, .. } = commit;
         let record = Record { key: stream.to_string(), format: FORMAT, body: Arc::from(body) };
-        let publication = (partition, record.clone(), id);
-        let (answers, published) = (vec![answer], Instant::now());
-        let pending = Pending { stream, first_version, partition, record, answers, published, _room: room };
+        let answers = vec![answer];
+        let pending =
+            Pending { stream, first_version, partition, record, answers, published: None, _room: room };
         state.commits.insert(id, pending);
         state.streams.entry(stream).or_default().push(id);
-        Some(publication)
+        true
     }
 
     /// Gives the verdict over one commit, when it is one of ours. True when somebody waited for it.
@@ -100,10 +101,10 @@ impl PendingAppends {
         ids.iter().filter(passed).copied().collect()
     }
 
-    /// The record of a commit that is still pending, to publish it again.
-    pub(super) fn again(&self, commit: CommitId) -> Option<Publication> {
+    /// The record of a commit that is still pending, to publish it, or to publish it again.
+    pub(super) fn publication(&self, commit: CommitId) -> Option<Publication> {
         self.lock().commits.get_mut(&commit).map(|pending| {
-            pending.published = Instant::now();
+            pending.published = Some(Instant::now());
             (pending.partition, pending.record.clone(), commit)
         })
     }
@@ -111,7 +112,8 @@ impl PendingAppends {
     /// The commits that were published at least `silence` ago.
     pub(super) fn silent(&self, silence: Duration) -> Vec<(CommitId, Partition)> {
         let state = self.lock();
-        let silent = state.commits.iter().filter(|(_, pending)| pending.published.elapsed() >= silence);
+        let is_silent = |pending: &Pending| pending.published.is_some_and(|since| since.elapsed() >= silence);
+        let silent = state.commits.iter().filter(|(_, pending)| is_silent(pending));
         silent.map(|(id, pending)| (*id, pending.partition)).collect()
     }
 

@@ -215,7 +215,7 @@ impl Tail {
 
     /// Publishes a commit that is still pending once more. Its stream has not passed it, or it would have been answered.
     fn publish_again(&self, commit: CommitId) {
-        if let Some((partition, record, commit)) = self.pending.again(commit) {
+        if let Some((partition, record, commit)) = self.pending.publication(commit) {
             self.upstream.publish(partition, record, commit);
         }
     }

@@ -38,14 +38,20 @@ const REST: Duration = Duration::from_millis(20);
 
 /// The port over an upstream and a copy of it.
 pub(super) struct Tailed {
+    intake: Arc<Intake>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    commit_bytes_max: usize,
+}
+
+/// What an append needs on its way out, whenever it is polled.
+struct Intake {
     reader: Arc<CopyReader>,
     upstream: Arc<dyn Upstream>,
     pending: Arc<PendingAppends>,
     progress: Arc<Progress>,
+    /// Bounds what is pending.
     room: Arc<Semaphore>,
     room_max: u32,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    commit_bytes_max: usize,
 }
 
 impl Tailed {
@@ -72,16 +78,9 @@ impl Tailed {
             Arc::clone(&progress),
         )?;
         let room_max = room_units(options.queue_bytes_max, Semaphore::MAX_PERMITS);
-        let engine = Self {
-            reader,
-            upstream,
-            pending,
-            progress,
-            room: Arc::new(Semaphore::new(room_max as usize)),
-            room_max,
-            thread: Mutex::new(None),
-            commit_bytes_max: options.commit_bytes_max,
-        };
+        let room = Arc::new(Semaphore::new(room_max as usize));
+        let intake = Arc::new(Intake { reader, upstream, pending, progress, room, room_max });
+        let engine = Self { intake, thread: Mutex::new(None), commit_bytes_max: options.commit_bytes_max };
         Ok((engine, tail))
     }
 
@@ -100,35 +99,32 @@ impl Tailed {
         *engine.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(engine)
     }
+}
 
-    /// Publishes a commit that has its place among the pending ones.
-    fn publish(
-        reader: &CopyReader,
-        upstream: &dyn Upstream,
-        pending: &PendingAppends,
-        progress: &Progress,
-        commit: NewCommit,
-        answer: Answer,
-        room: OwnedSemaphorePermit,
-    ) {
+impl Intake {
+    /// Publishes a commit for which there is room.
+    fn publish(&self, commit: NewCommit, answer: Answer, room: OwnedSemaphorePermit) {
         let (id, stream, first_version) = (commit.id, commit.stream, commit.first_version);
-        let partition = upstream.partition_of(stream);
-        // First noted, then compared: a head that moves in between is seen here or finds the note there.
-        let Some((partition, record, id)) =
-            pending.enter(commit, partition, answer, room).filter(|p| p.2 == id)
-        else {
+        let partition = self.upstream.partition_of(stream);
+        // First noted, then compared: a head that moves in between is seen here, or finds the note there. Only what was
+        // compared is published, by whomever.
+        if !self.pending.enter(commit, partition, answer, room) {
             return;
-        };
-        match reader.head(stream) {
-            Ok(head) if head + 1 == first_version => upstream.publish(partition, record, id),
+        }
+        match self.reader.head(stream) {
+            Ok(head) if head + 1 == first_version => {
+                if let Some((partition, record, id)) = self.pending.publication(id) {
+                    self.upstream.publish(partition, record, id);
+                }
+            }
             // What is ahead of the head must never be published: a gap stops every copy.
             Ok(head) => {
-                if pending.settle(id, &Err(AppendError::Conflict { head })) {
-                    progress.conflicted();
+                if self.pending.settle(id, &Err(AppendError::Conflict { head })) {
+                    self.progress.conflicted();
                 }
             }
             Err(error) => {
-                pending.settle(id, &Err(AppendError::Unavailable(error.to_string())));
+                self.pending.settle(id, &Err(AppendError::Unavailable(error.to_string())));
             }
         }
     }
@@ -136,48 +132,42 @@ impl Tailed {
 
 impl EventLog for Tailed {
     fn id(&self) -> LogId {
-        self.reader.log()
+        self.intake.reader.log()
     }
 
     fn append(&self, commit: NewCommit) -> Verdict {
         if let Err(refusal) = check_new(&commit, self.commit_bytes_max) {
             return Box::pin(std::future::ready(Err(refusal)));
         }
-        let units = room_units(commit.body.len() + ROOM_UNIT_BYTES, self.room_max as usize);
+        let units = room_units(commit.body.len() + ROOM_UNIT_BYTES, self.intake.room_max as usize);
         let (answer, verdict) = oneshot::channel();
-        let (reader, upstream) = (Arc::clone(&self.reader), Arc::clone(&self.upstream));
-        let (pending, progress) = (Arc::clone(&self.pending), Arc::clone(&self.progress));
-        let publish = move |room, pending: &PendingAppends| {
-            Self::publish(&reader, &*upstream, pending, &progress, commit, answer, room);
-        };
-        match Arc::clone(&self.room).try_acquire_many_owned(units) {
+        let intake = Arc::clone(&self.intake);
+        match Arc::clone(&intake.room).try_acquire_many_owned(units) {
             Ok(room) => {
-                publish(room, &pending);
+                intake.publish(commit, answer, room);
                 Box::pin(async move { settle(verdict.await) })
             }
-            Err(_) => {
-                let room = Arc::clone(&self.room);
-                Box::pin(async move {
-                    match room.acquire_many_owned(units).await {
-                        Ok(room) => publish(room, &pending),
-                        Err(_) => return Err(pending.unavailable()),
-                    }
-                    settle(verdict.await)
-                })
-            }
+            // Full or closed: which of the two, the future finds out.
+            Err(_) => Box::pin(async move {
+                match Arc::clone(&intake.room).acquire_many_owned(units).await {
+                    Ok(room) => intake.publish(commit, answer, room),
+                    Err(_) => return Err(intake.pending.unavailable()),
+                }
+                settle(verdict.await)
+            }),
         }
     }
 
     fn load(&self, stream: StreamId, after: Version, limit: usize) -> Result<Vec<StoredCommit>, LogError> {
-        self.reader.load(stream, after, limit)
+        self.intake.reader.load(stream, after, limit)
     }
 
     fn head(&self, stream: StreamId) -> Result<Version, LogError> {
-        self.reader.head(stream)
+        self.intake.reader.head(stream)
     }
 
     fn find_command(&self, stream: StreamId, command: CommandId) -> Result<Option<KnownCommand>, LogError> {
-        self.reader.find_command(stream, command)
+        self.intake.reader.find_command(stream, command)
     }
 
     fn read(
@@ -186,19 +176,19 @@ impl EventLog for Tailed {
         after: Offset,
         limit: ReadLimit,
     ) -> Result<Vec<StoredCommit>, LogError> {
-        self.reader.read(partition, after, limit)
+        self.intake.reader.read(partition, after, limit)
     }
 
     fn partitions(&self) -> Vec<Partition> {
-        self.reader.rows().iter().map(|row| row.partition).collect()
+        self.intake.reader.rows().iter().map(|row| row.partition).collect()
     }
 
     fn end(&self, partition: Partition) -> Result<Offset, LogError> {
-        Ok(self.reader.end(partition))
+        Ok(self.intake.reader.end(partition))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.progress.changes()
+        self.intake.progress.changes()
     }
 
     fn commit_bytes_max(&self) -> usize {
@@ -206,23 +196,23 @@ impl EventLog for Tailed {
     }
 
     fn status(&self) -> LogStatus {
-        self.progress.status()
+        self.intake.progress.status()
     }
 
     fn verify(&self) -> Result<VerifyReport, LogError> {
-        self.reader.verify()
+        self.intake.reader.verify()
     }
 
     fn close(&self) {
-        self.pending.close("the log is closed");
-        self.room.close();
+        self.intake.pending.close("the log is closed");
+        self.intake.room.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic over there has already been reported by the panic hook, and its commits are in doubt.
             let _ = thread.join();
         }
-        self.pending.abandon("the log was closed before the commit was judged");
-        self.reader.close();
+        self.intake.pending.abandon("the log was closed before the commit was judged");
+        self.intake.reader.close();
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
@@ -29,16 +29,16 @@ const READERS_WAIT: Duration = Duration::from_millis(20);
 pub(in crate::log) struct Checkpointer {
     shared: Arc<Shared>,
     pages_max: u64,
-    /// The log's size at which the writer tries again to start it anew.
-    retry_pages: u64,
+    /// The log's size at which the thread is asked to copy.
+    ask_pages: u64,
+    /// The log's size at which the writer does not wait for the thread any longer.
+    wait_pages: u64,
     thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
     /// Pages in the write-ahead log, as the last commit left it.
     pages: AtomicU64,
-    /// All but a remainder is copied: the writer may finish and start the log anew.
-    finish: AtomicBool,
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -46,6 +46,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     wanted: bool,
+    /// All but a remainder is copied: the writer may copy that and start the log anew.
+    finish: bool,
     stop: bool,
     failed: Option<LogError>,
 }
@@ -57,12 +59,8 @@ impl Checkpointer {
         writer: &mut CopyWriter,
         wal_bytes_max: u64,
     ) -> Result<Self, LogError> {
-        let shared = Arc::new(Shared {
-            pages: AtomicU64::new(0),
-            finish: AtomicBool::new(false),
-            state: Mutex::default(),
-            wake: Condvar::new(),
-        });
+        let shared =
+            Arc::new(Shared { pages: AtomicU64::new(0), state: Mutex::default(), wake: Condvar::new() });
         let told = Arc::clone(&shared);
         let hook = move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
             told.pages.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
@@ -80,7 +78,8 @@ impl Checkpointer {
             .spawn(move || thread_shared.run(&connection))
             .map_err(|e| LogError::File(format!("no thread for checkpoints: {e}")))?;
         let pages_max = (wal_bytes_max / u64::from(PAGE_BYTES)).max(1);
-        Ok(Self { shared, pages_max, retry_pages: pages_max * HARD_FACTOR, thread: Some(thread) })
+        let wait_pages = pages_max * HARD_FACTOR;
+        Ok(Self { shared, pages_max, ask_pages: pages_max, wait_pages, thread: Some(thread) })
     }
 
     /// Called by the writer between transactions: asks for a checkpoint when the log is long, and finishes one where that
@@ -91,18 +90,23 @@ impl Checkpointer {
     pub(in crate::log) fn between_batches(&mut self, writer: &mut CopyWriter) -> Result<(), LogError> {
         let pages = self.shared.pages.load(Ordering::Relaxed);
         if pages < self.pages_max {
-            self.retry_pages = self.pages_max * HARD_FACTOR;
+            // The log was started anew.
+            (self.ask_pages, self.wait_pages) = (self.pages_max, self.pages_max * HARD_FACTOR);
+        }
+        if pages < self.ask_pages {
             return Ok(());
         }
-        if self.shared.finish.swap(false, Ordering::AcqRel) || pages > self.retry_pages {
-            let (left, mode) =
-                if pages > self.retry_pages { (pages * 2, "RESTART") } else { (self.retry_pages, "PASSIVE") };
-            self.retry_pages = left;
-            return checkpoint(writer.connection(), mode).map(drop);
-        }
         let mut state = self.shared.lock();
-        if let Some(failed) = state.failed.take() {
+        if let Some(failed) = state.failed.clone() {
             return Err(failed);
+        }
+        if state.finish || pages > self.wait_pages {
+            state.finish = false;
+            drop(state);
+            // Where readers are in the way, the log grows on for a while before this is tried again.
+            self.ask_pages = pages + self.pages_max / 2;
+            self.wait_pages = pages.max(self.pages_max) * 2;
+            return checkpoint(writer.connection(), "RESTART").map(drop);
         }
         if !state.wanted {
             state.wanted = true;
@@ -156,7 +160,7 @@ impl Shared {
             state = self.lock();
             state.wanted = false;
             match done {
-                Ok(()) => self.finish.store(true, Ordering::Release),
+                Ok(()) => state.finish = true,
                 Err(failed) => {
                     tracing::error!(error = %failed, "a checkpoint of the log failed");
                     state.failed = Some(failed);

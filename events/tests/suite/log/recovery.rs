@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use events::{
@@ -238,9 +241,23 @@ fn a_log_is_verified_while_a_server_writes_it() {
 fn the_write_ahead_log_stays_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let log = events::open(&LogOptions { wal_bytes_max: 256 << 10, ..options(folder.path()) }).unwrap();
-    for _ in 0..40 {
-        append_all(&log, (0..100).map(|_| commit(job(), 1, 1)).collect());
-    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Readers keep the log from being started anew only for as long as each of their reads takes.
+        let some = ReadLimit { commits: 50, bytes: usize::MAX };
+        for _ in 0..2 {
+            let (log, done) = (&log, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    log.read(JOBS, BEFORE_FIRST, some).unwrap();
+                }
+            });
+        }
+        for _ in 0..40 {
+            append_all(&log, (0..100).map(|_| commit(job(), 1, 1)).collect());
+        }
+        done.store(true, Ordering::Relaxed);
+    });
     let wal = fs::metadata(folder.path().join("log.db-wal")).unwrap().len();
     let main = fs::metadata(folder.path().join("log.db")).unwrap().len();
     assert!(wal < 4 << 20 && main > 2 << 20, "{wal} bytes of write-ahead log, {main} bytes of log");
