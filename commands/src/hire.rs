@@ -3,6 +3,9 @@
 //! It rejects the other bids and proposes the contract, watches the proposal's time, and tells the job what became of
 //! the contract: reopened when nothing came of it, started with the first funding, closed with the contract's end.
 //! The last thing a hire asks for is always one of two, reopen or close, and exactly one of them once.
+//!
+//! In whatever order it is told, it ends and asks for nothing twice. That a cancelled contract had been funded it knows
+//! only from the funding: told out of turn, it would reopen the job instead of closing it. A stream is told in order.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
