@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use events::{Timestamp, stream::BEFORE_FIRST};
+use events::{Offset, Partition, Timestamp, stream::BEFORE_FIRST};
 use projections::Applied;
 
 use super::{
     Did, Runner, Trouble,
     applier::{Applier, Failure},
     progress::{Draft, Progress},
-    source::{DecodedCommit, Item},
+    source::{DecodedCommit, Item, NextBatch},
 };
 use crate::{
     dead_letters::{Cause, ParkingRate, new_letter, waits_behind},
@@ -44,22 +44,32 @@ enum Verdict {
 impl<A: Applier> Runner<A> {
     /// Applies the next events, if there are any.
     pub(super) async fn apply_next(&mut self, progress: &mut Progress) -> Result<Did, Trouble> {
-        let mut after = progress.all_reached();
-        if !after.is_empty() {
-            let first = self.rotation % after.len();
-            after.rotate_left(first);
-            self.rotation = self.rotation.wrapping_add(1);
-        }
-        let next = self.source.next(after).await?;
+        let after = rotated(progress.all_reached(), self.rotation);
+        self.rotation = self.rotation.wrapping_add(1);
+        let next = self.ahead.take(&self.source, after.clone()).await?;
         if next.commits.is_empty() {
             self.report(progress, &next.ends, None);
             return Ok(Did::Nothing);
         }
         self.status.set_state(RunState::Running);
+        self.read_ahead(after, &next);
         let outcome = self.apply_commits(progress, &next.commits).await;
         let last_time = next.commits.last().and_then(last_time);
         self.report(progress, &next.ends, last_time);
         outcome.map(|()| Did::Something)
+    }
+
+    /// While this batch is applied, the one behind it is read, if there is one.
+    fn read_ahead(&mut self, mut after: Vec<(Partition, Offset)>, batch: &NextBatch) {
+        for (partition, offset) in &mut after {
+            let last = batch.commits.iter().rev().find(|commit| commit.position.partition == *partition);
+            *offset = last.map_or(*offset, |commit| commit.position.offset);
+        }
+        // The ends are in the same order.
+        if after.iter().zip(&batch.ends).any(|((_, offset), (_, end))| offset < end) {
+            after.sort_by_key(|(partition, _)| *partition);
+            self.ahead.begin(&self.source, rotated(after, self.rotation));
+        }
     }
 
     /// Applies and commits these; when one of them must wait or stop the runner, those before it.
@@ -196,6 +206,15 @@ impl<A: Applier> Runner<A> {
         draft.parking.set(sequence.to_owned(), Some(letter));
         Ok(())
     }
+}
+
+/// Which partition is served first changes from batch to batch, so that none has to wait for a busier one to end.
+fn rotated(mut after: Vec<(Partition, Offset)>, rotation: usize) -> Vec<(Partition, Offset)> {
+    if !after.is_empty() {
+        let first = rotation % after.len();
+        after.rotate_left(first);
+    }
+    after
 }
 
 /// Domain time of the last event of a commit.

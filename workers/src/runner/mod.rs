@@ -25,7 +25,7 @@ pub(crate) mod source;
 use applier::Applier;
 use progress::{Progress, collections_with_ours};
 use redrive::{Redrive, RedriveError, Redriven};
-use source::Source;
+use source::{Ahead, Source};
 
 use crate::{
     backoff::Backoff,
@@ -132,6 +132,7 @@ pub(crate) struct Runner<A> {
     rate: ParkingRate,
     /// Which partition is served first in the next batch.
     rotation: usize,
+    ahead: Ahead,
 }
 
 /// What a turn came to.
@@ -174,6 +175,7 @@ impl<A: Applier> Runner<A> {
             redrives: VecDeque::new(),
             rate,
             rotation: 0,
+            ahead: Ahead::default(),
         };
         (runner, handle)
     }

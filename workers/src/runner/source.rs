@@ -10,6 +10,8 @@ use events::{
     vocabulary::Event,
 };
 
+use tokio::task::JoinHandle;
+
 use super::Trouble;
 use crate::{dead_letters::Entry, settings::WorkerSettings};
 
@@ -31,6 +33,34 @@ pub(crate) struct NextBatch {
     pub(crate) commits: Vec<DecodedCommit>,
     /// The last offset of each partition, read before its commits.
     pub(crate) ends: Vec<(Partition, Offset)>,
+}
+
+/// The batch that is being read ahead, if any.
+#[derive(Default)]
+pub(crate) struct Ahead(Option<(Places, JoinHandle<Result<NextBatch, Trouble>>)>);
+
+/// Partitions with what has been read of each, the one to be served first in front.
+type Places = Vec<(Partition, Offset)>;
+
+impl Ahead {
+    /// Begins to read what stands behind `after`.
+    pub(crate) fn begin(&mut self, source: &Source, after: Places) {
+        let (source, places) = (source.clone(), after.clone());
+        self.0 = Some((after, tokio::spawn(async move { source.next(places).await })));
+    }
+
+    /// What stands behind `after`: as it was read ahead, if that is what was read, or read now.
+    pub(crate) async fn take(&mut self, source: &Source, after: Places) -> Result<NextBatch, Trouble> {
+        // Of the log nothing is ever changed: what was read for other places is of no use, and no harm.
+        if let Some((_, reading)) = self.0.take().filter(|(places, _)| *places == after) {
+            let batch = reading.await.map_err(|e| Trouble::Stopped(format!("reading broke off: {e}")))??;
+            // Only what is read now can say that there is nothing to read.
+            if !batch.commits.is_empty() {
+                return Ok(batch);
+            }
+        }
+        source.next(after).await
+    }
 }
 
 /// What stands on the log at one place of a commit.
