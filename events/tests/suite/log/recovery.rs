@@ -81,14 +81,34 @@ fn a_torn_end_is_cut_back_to_whole_commits_and_what_was_acknowledged_before_it_s
             kept.extend((0..garbage).map(|byte| byte as u8));
             fs::write(torn.path().join("log.db"), &main).unwrap();
             fs::write(torn.path().join("log.db-wal"), kept).unwrap();
+            let read_only = LogOptions { read_only: true, ..options(torn.path()) };
+            let looked_at = history(&events::open(&read_only).unwrap(), JOBS);
             let log = open(torn.path()).unwrap();
             let found = history(&log, JOBS);
+            assert_eq!(looked_at, found, "who only looks sees the same");
             assert_eq!(found, whole[..found.len()], "a prefix of whole commits");
             let durable = acknowledged.iter().filter(|length| **length <= cut).count();
             assert!(found.len() >= durable, "{} of {durable} commits at {cut}", found.len());
             log.verify().unwrap();
             append(&log, commit(first, found.len() as u64 + 1, 1)).unwrap();
         }
+    }
+}
+
+#[test]
+fn a_log_whose_making_was_interrupted_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path()).unwrap();
+    let making = fs::read(folder.path().join("log.db-wal")).unwrap();
+    let main = fs::read(folder.path().join("log.db")).unwrap();
+    for cut in (0..making.len()).step_by(3001) {
+        let torn = tempfile::tempdir().unwrap();
+        fs::write(torn.path().join("log.db"), &main).unwrap();
+        fs::write(torn.path().join("log.db-wal"), &making[..cut]).unwrap();
+        let made = open(torn.path()).unwrap();
+        assert_ne!(made.id(), log.id());
+        append(&made, commit(job(), 1, 1)).unwrap();
+        made.verify().unwrap();
     }
 }
 
