@@ -9,6 +9,7 @@ pub mod input;
 pub mod intent;
 pub mod operation;
 pub mod problem;
+pub mod rejections;
 
 pub use answer::{Answer, Created, Document};
 pub use codes::Code;

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Code, RequestContext};
+use super::{Code, RequestContext, rejections::status_of};
 
 /// Seconds a client should wait before it tries again what was refused for lack of room or a short outage.
 const RETRY_AFTER_S: u32 = 1;
@@ -129,11 +129,13 @@ impl Problem {
 
     /// What the rules of the marketplace refused.
     pub fn rejected<R: Rejection>(rejection: &R) -> Self {
-        let (status, title) = match rejection.kind() {
-            RejectionKind::NotFound => (StatusCode::NOT_FOUND, "There is no such thing"),
-            RejectionKind::Forbidden => (StatusCode::FORBIDDEN, "Not allowed"),
-            RejectionKind::State => (StatusCode::CONFLICT, "Its state does not allow this"),
-            RejectionKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "It makes no sense as asked"),
+        let kind = rejection.kind();
+        let status = status_of(kind);
+        let title = match kind {
+            RejectionKind::NotFound => "There is no such thing",
+            RejectionKind::Forbidden => "Not allowed",
+            RejectionKind::State => "Its state does not allow this",
+            RejectionKind::Invalid => "It makes no sense as asked",
         };
         Self(Box::new(Content {
             status,

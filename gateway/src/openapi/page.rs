@@ -1,10 +1,10 @@
 //! The documentation page: the OpenAPI document as plain HTML, with nothing to fetch and nothing to run.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde_json::Value;
 
-use crate::http::Code;
+use crate::http::{Code, rejections};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
     code,pre{font:14px/1.4 ui-monospace,monospace}pre{background:#f5f5f2;padding:.8rem;overflow:auto}\
@@ -34,11 +34,22 @@ pub fn page(document: &Value) -> String {
     }
     html.push_str("<h2>Codes</h2><table><tr><th>code<th>status<th>when");
     for code in Code::ALL {
-        let (name, status, meaning) = (code.code(), code.status().as_u16(), escape(code.meaning()));
-        let _ = write!(html, "<tr id=\"{name}\"><td><code>{name}</code><td>{status}<td>{meaning}");
+        add_code(&mut html, code.code(), code.status().as_u16(), code.meaning());
+    }
+    let mut known: BTreeSet<&str> = Code::ALL.iter().map(|code| code.code()).collect();
+    for line in rejections::tables().into_iter().flat_map(|(_, lines)| lines) {
+        // Several aggregates may refuse for the same reason; a place on the page has one name.
+        if known.insert(line.code) {
+            add_code(&mut html, line.code, line.status.as_u16(), &line.meaning);
+        }
     }
     html.push_str("</table></html>");
     html
+}
+
+fn add_code(html: &mut String, code: &str, status: u16, meaning: &str) {
+    let meaning = escape(meaning);
+    let _ = write!(html, "<tr id=\"{code}\"><td><code>{code}</code><td>{status}<td>{meaning}");
 }
 
 fn add_operation(html: &mut String, path: &str, method: &str, operation: &Value) {

@@ -110,3 +110,46 @@ impl Drop for Place {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Layers, Origin};
+
+    fn passwords(queue_max: i64) -> Passwords {
+        let mut layers = Layers::defaults();
+        for (key, value) in [
+            ("auth.argon2_memory_kib", 8),
+            ("auth.argon2_iterations", 1),
+            ("auth.password_queue_max", queue_max),
+        ] {
+            layers.set(key, value, Origin::Given).expect("a known key");
+        }
+        Passwords::new(&layers.settings().expect("they hold").auth).expect("Argon2 takes them")
+    }
+
+    #[tokio::test]
+    async fn a_password_fits_its_own_hash_only() {
+        let passwords = passwords(1);
+        let hash = passwords.hash("open sesame".into()).await.expect("there is room");
+        assert!(hash.starts_with("$argon2id$"));
+        for (password, hash, fits) in [
+            ("open sesame", Some(hash.clone()), true),
+            ("open barley", Some(hash.clone()), false),
+            ("open sesame", None, false),
+            ("nobody's", None, false),
+        ] {
+            assert_eq!(
+                passwords.verify(password.into(), hash).await.expect("there is room"),
+                fits,
+                "{password}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn when_too_many_wait_the_next_is_told_so() {
+        let refused = passwords(0).hash("open sesame".into()).await.expect_err("there is no room");
+        assert_eq!(refused.code(), Code::Overloaded.code());
+    }
+}

@@ -82,16 +82,23 @@ pub enum SettingsError {
     },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Leaf {
     pub(super) value: Value,
     pub(super) origin: Origin,
 }
 
 /// Every setting by its dotted key, with its source.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Layers {
     pub(super) leaves: BTreeMap<String, Leaf>,
+}
+
+impl fmt::Debug for Layers {
+    /// As it is printed: secrets are masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render())
+    }
 }
 
 impl Layers {

@@ -2,27 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
-use commands::{
-    Rejection, RejectionKind, account::AccountRejection, contract::ContractRejection, job::JobRejection,
-    login::LoginRejection, session::SessionRejection, test_clock::TestClockRejection,
-};
-use gateway::http::Code;
-
-fn status(kind: RejectionKind) -> u16 {
-    match kind {
-        RejectionKind::NotFound => 404,
-        RejectionKind::Forbidden => 403,
-        RejectionKind::State => 409,
-        RejectionKind::Invalid => 422,
-    }
-}
-
-fn add_rejections<R: Rejection>(text: &mut String, title: &str, all: &[R]) {
-    let _ = writeln!(text, "\n## {title}\n\n| code | status | meaning |\n| --- | --- | --- |");
-    for rejection in all {
-        let _ = writeln!(text, "| `{}` | {} | {rejection} |", rejection.code(), status(rejection.kind()));
-    }
-}
+use gateway::http::{Code, rejections};
 
 fn expected() -> String {
     let mut text = String::from(
@@ -36,12 +16,12 @@ fn expected() -> String {
         let _ =
             writeln!(text, "| `{}` | {} | {} |", code.code(), code.status().as_u16(), code.meaning().trim());
     }
-    add_rejections(&mut text, "Of accounts", AccountRejection::ALL);
-    add_rejections(&mut text, "Of e-mail addresses", LoginRejection::ALL);
-    add_rejections(&mut text, "Of sessions", SessionRejection::ALL);
-    add_rejections(&mut text, "Of jobs and bids", JobRejection::ALL);
-    add_rejections(&mut text, "Of contracts", ContractRejection::ALL);
-    add_rejections(&mut text, "Of the test clock", TestClockRejection::ALL);
+    for (title, lines) in rejections::tables() {
+        let _ = writeln!(text, "\n## {title}\n\n| code | status | meaning |\n| --- | --- | --- |");
+        for line in lines {
+            let _ = writeln!(text, "| `{}` | {} | {} |", line.code, line.status.as_u16(), line.meaning);
+        }
+    }
     text
 }
 

@@ -100,5 +100,6 @@ async fn the_page_for_people_brings_all_it_needs_with_it() {
     let page = guild.get("/api/docs").send().await.expect(StatusCode::OK);
     assert!(page.header("content-type").starts_with("text/html"));
     assert!(page.raw.contains("/api/v1/jobs") && page.raw.contains("id=\"malformed_json\""));
+    assert!(page.raw.contains("id=\"bid_already_active\""), "where a problem's `type` leads is on the page");
     assert!(!page.raw.contains("<script") && !page.raw.contains("src=") && !page.raw.contains("//cdn"));
 }

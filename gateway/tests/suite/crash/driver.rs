@@ -26,7 +26,6 @@ pub(super) struct Acknowledged {
 /// What is known of one job.
 pub(super) struct Trail {
     pub(super) client: Member,
-    pub(super) worker: Member,
     pub(super) job: String,
     pub(super) job_version: u64,
     pub(super) bid: Option<String>,
@@ -143,7 +142,6 @@ impl Driver {
         if self.step == Step::Create {
             self.trails.push(Trail {
                 client: self.client.clone(),
-                worker: self.worker.clone(),
                 job: reply.text("/job"),
                 job_version: 0,
                 bid: None,
