@@ -3,6 +3,8 @@
 //!
 //! `GUILDHALL_BENCH_SECONDS` is the length of one round (default 5), `GUILDHALL_BENCH_ROUNDS` their number (default 5).
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 mod load;
 
 use std::{net::SocketAddr, time::Duration};

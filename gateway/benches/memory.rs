@@ -3,6 +3,8 @@
 //! Drives the real binary over HTTP. `GUILDHALL_BENCH_EVENTS` is the larger number (default 1 000 000; the smaller one
 //! is a tenth of it).
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 mod load;
 
 use std::{
@@ -37,7 +39,8 @@ fn main() {
             let forever = Duration::from_secs(600);
             let measured = runtime.block_on(closed_loop(address, CONNECTIONS, forever, stretch, request));
             written += measured.answered.max(1);
-            println!("{written} events, {:.0}/s", measured.rate);
+            let load::Measured { rate, p50_ms, p99_ms, .. } = measured;
+            println!("{written} events, {rate:.0}/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms");
         }
         runtime.block_on(caught_up(address));
         settled_mib(&server)
@@ -106,7 +109,7 @@ async fn caught_up(address: SocketAddr) {
 /// The largest lag of any projection, in events.
 async fn lag(client: &Client) -> Option<f64> {
     let metrics = client.get_text("/metrics").await.ok()?;
-    let lags = metrics.lines().filter(|line| line.starts_with("guildhall_projection_lag_events"));
+    let lags = metrics.lines().filter(|line| line.starts_with("guildhall_projection_lag_commits"));
     lags.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).reduce(f64::max)
 }
 

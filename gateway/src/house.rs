@@ -84,7 +84,7 @@ impl House {
         set_clock(&settings, &executor, &clock).await?;
         let store = open_store(&settings).await?;
         let parts = Parts {
-            workers: start_workers(&settings, &log, &store, &executor, &clock),
+            workers: start_workers(&settings, &log, &store, &executor, &keys, &clock),
             executor,
             log,
             store,
@@ -130,7 +130,8 @@ async fn open_store(settings: &Settings) -> Result<Arc<dyn ReadStore>, OpenError
     let options = StoreOptions::at(format!("embedded:{}", settings.data.display()));
     let store = projections::open(&options).map_err(failed)?;
     for projection in projections::all() {
-        store.prepare(&projection.id(), projection.collections()).await.map_err(failed)?;
+        let collections = workers::collections_with_ours(projection.collections());
+        store.prepare(&projection.id(), &collections).await.map_err(failed)?;
     }
     Ok(store)
 }
@@ -140,11 +141,13 @@ fn start_workers(
     log: &Arc<dyn EventLog>,
     store: &Arc<dyn ReadStore>,
     executor: &Executor,
+    keys: &Arc<KeyRing>,
     clock: &DomainClock,
 ) -> Workers {
     let settings =
         WorkerSettings { test_clock: settings.profile == Profile::Development, ..settings.workers.clone() };
-    Workers::start(Arc::clone(log), Arc::clone(store), executor.clone(), clock.clone(), settings)
+    let (log, store, keys) = (Arc::clone(log), Arc::clone(store), Arc::clone(keys));
+    Workers::start(log, store, executor.clone(), keys, clock.clone(), settings)
 }
 
 fn start_executor(

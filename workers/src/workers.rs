@@ -6,7 +6,7 @@ use std::{
 };
 
 use commands::Executor;
-use events::{Partition, log::EventLog, time::DomainClock};
+use events::{Partition, keys::KeyRing, log::EventLog, time::DomainClock};
 use futures_util::FutureExt;
 use projections::{Projection, ProjectionId, ReadStore, Shape, steps, timers};
 use serde::Serialize;
@@ -66,10 +66,11 @@ impl Workers {
         log: Arc<dyn EventLog>,
         store: Arc<dyn ReadStore>,
         executor: Executor,
+        keys: Arc<KeyRing>,
         clock: DomainClock,
         settings: WorkerSettings,
     ) -> Self {
-        let processes = Arc::new(Managers::new(executor, Arc::clone(&log)));
+        let processes = Arc::new(Managers::new(executor, Arc::clone(&log), keys));
         Self::start_with(projections::all(), processes, log, store, clock, settings)
     }
 

@@ -11,8 +11,11 @@ use commands::{
     process::{self, Origin, ProcessError},
 };
 use events::{
-    RecordedEvent,
+    Event, Id, RecordedEvent,
+    ids::AccountId,
+    keys::KeyRing,
     log::{EventLog, LogError},
+    vocabulary::identity::AccountEvent,
 };
 use projections::{steps::OpenStep, timers::Timer};
 
@@ -41,11 +44,12 @@ pub trait Processes: Send + Sync + 'static {
     fn fire<'a>(&'a self, timer: &'a Timer) -> ProcessFuture<'a>;
 }
 
-/// The process managers of `commands`, over the executor.
+/// The process managers of `commands`, over the executor; and the keys of who was erased go.
 #[derive(Clone)]
 pub struct Managers {
     executor: Executor,
     log: Arc<dyn EventLog>,
+    keys: Arc<KeyRing>,
 }
 
 impl std::fmt::Debug for Managers {
@@ -58,9 +62,19 @@ impl std::fmt::Debug for Managers {
 const COMMITS_AT_ONCE: usize = 100;
 
 impl Managers {
-    /// The managers, deciding through `executor` on the history in `log`.
-    pub fn new(executor: Executor, log: Arc<dyn EventLog>) -> Self {
-        Self { executor, log }
+    /// The managers, deciding through `executor` on the history in `log`; `keys` is where personal data is erased.
+    pub fn new(executor: Executor, log: Arc<dyn EventLog>, keys: Arc<KeyRing>) -> Self {
+        Self { executor, log, keys }
+    }
+
+    /// Ends the keys of a person who was erased. Repeating it changes nothing.
+    async fn forget_the_erased(&self, event: &RecordedEvent) -> Result<(), ProcessError> {
+        let Event::Account(AccountEvent::AccountErased(_)) = &event.payload else { return Ok(()) };
+        let (keys, person) = (Arc::clone(&self.keys), AccountId::from_uuid(event.stream.uuid));
+        tokio::task::spawn_blocking(move || keys.erase(person))
+            .await
+            .map_err(|e| ProcessError::Retry(e.to_string()))?
+            .map_err(|e| ProcessError::Retry(e.to_string()))
     }
 
     /// What the request for a step goes back to, read from the event that asks for it.
@@ -94,7 +108,10 @@ fn find_origin(log: &dyn EventLog, step: &OpenStep) -> Result<Origin, LogError> 
 
 impl Processes for Managers {
     fn react<'a>(&'a self, event: &'a RecordedEvent) -> ProcessFuture<'a> {
-        Box::pin(process::react(&self.executor, event))
+        Box::pin(async move {
+            self.forget_the_erased(event).await?;
+            process::react(&self.executor, event).await
+        })
     }
 
     fn dispatch<'a>(&'a self, step: &'a OpenStep) -> ProcessFuture<'a> {

@@ -13,9 +13,10 @@ use commands::{
     registration::{self, Registration},
 };
 use events::{
-    Category, RecordedEvent, StreamId, Version,
+    Category, Personal, RecordedEvent, StreamId, Version,
     ids::{AccountId, CommandId},
     log::ReadLimit,
+    personal::Opened,
     stream::BEFORE_FIRST,
     vocabulary::{
         Event,
@@ -296,4 +297,19 @@ impl Processes for Gated {
     fn fire<'a>(&'a self, timer: &'a Timer) -> ProcessFuture<'a> {
         self.managers.fire(timer)
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_erased_can_no_longer_be_read_and_others_can() {
+    let market = Market::new();
+    let workers = market.workers();
+    let (login, account) = market.register(1).await;
+    until_registered(&market, login).await;
+    let hers = Personal::seal(&market.keys, account, &"Ama".to_owned()).unwrap();
+    let his = Personal::seal(&market.keys, AccountId::fresh(), &"Kofi".to_owned()).unwrap();
+    let as_herself = as_role(account, Role::Client);
+    market.run::<Account>(as_herself, account, CommandId::fresh(), AccountCommand::Erase).await;
+    until("her name is gone", || async { hers.open(&market.keys) == Ok(Opened::Erased) }).await;
+    assert_eq!(his.open(&market.keys), Ok(Opened::Value("Kofi".to_owned())));
+    workers.shutdown().await;
 }

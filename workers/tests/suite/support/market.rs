@@ -12,6 +12,7 @@ use events::{
     Id, Money, Personal,
     envelope::CommandHash,
     ids::{AccountId, BidId, CommandId, ContractId, JobId, KeyId, LoginId},
+    keys::KeyRing,
     personal::Sealed,
     time::DomainClock,
     vocabulary::{
@@ -31,6 +32,7 @@ pub struct Market {
     pub house: House,
     pub executor: Executor,
     pub clock: DomainClock,
+    pub keys: Arc<KeyRing>,
 }
 
 impl Market {
@@ -39,11 +41,11 @@ impl Market {
         let (house, clock) = (House::new(), DomainClock::new());
         let (log, policy) = (Arc::clone(&house.log), Arc::new(Policy::default()));
         let executor = Executor::start(log, policy, clock.clone(), None, ExecutorSettings::default());
-        Self { house, executor, clock }
+        Self { house, executor, clock, keys: Arc::new(KeyRing::in_memory().unwrap()) }
     }
 
     pub fn managers(&self) -> Managers {
-        Managers::new(self.executor.clone(), Arc::clone(&self.house.log))
+        Managers::new(self.executor.clone(), Arc::clone(&self.house.log), Arc::clone(&self.keys))
     }
 
     /// All workers of the product.
