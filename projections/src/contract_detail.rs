@@ -116,7 +116,7 @@ impl Projection for ContractDetails {
         }
         let mut document = view.get(&CONTRACTS, &key)?.ok_or_else(|| ApplyError::absent("contract", &key))?;
         document.apply(event, payload)?;
-        view.put(&CONTRACTS, &key, &document)?;
+        view.place(&CONTRACTS, &key, document);
         Ok(Applied::Changed)
     }
 }

@@ -150,7 +150,7 @@ fn apply_job(event: &RecordedEvent, payload: &JobEvent, view: &mut View) -> Resu
         (_, Some(section)) => section.apply(event, payload),
         (_, None) => return Err(ApplyError::absent("job", &key)),
     }
-    view.put(&JOBS, &key, &document)?;
+    view.place(&JOBS, &key, document);
     Ok(Applied::Changed)
 }
 
@@ -246,7 +246,7 @@ fn apply_contract(
     let section = document.contracts.entry(contract).or_insert(fresh);
     section.disputed = disputed_after(section.disputed, payload);
     section.status = section.status.after(payload, section.disputed as usize);
-    view.put(&JOBS, &key, &document)?;
+    view.place(&JOBS, &key, document);
     Ok(Applied::Changed)
 }
 

@@ -221,7 +221,8 @@ impl View {
         self.pending.push((document, State::Absent));
     }
 
-    fn place<T: Document>(&mut self, collection: &Collection<T>, key: &str, value: T) {
+    /// The document is `value` from now on: [`View::put`] for a value that is not needed any more.
+    pub fn place<T: Document>(&mut self, collection: &Collection<T>, key: &str, value: T) {
         let document = DocumentKey { collection: collection.spec.name, key: key.to_owned() };
         self.pending.push((document, State::Typed(Arc::new(value))));
     }

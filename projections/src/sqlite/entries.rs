@@ -3,10 +3,7 @@
 //! A batch gathers what is to come and to go and carries it out in the order of the side tables, so that it walks
 //! through each of them once: entries of one document lie far apart, those of one element side by side.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use rusqlite::{Connection, params_from_iter};
 
@@ -36,15 +33,24 @@ struct Move {
 
 impl Entries {
     /// The document `key` had the fields `old` and has the fields `new`: only what differs is touched.
-    pub(super) fn replace(&mut self, table: &Table, key: &str, old: Option<&[Field]>, new: Option<&[Field]>) {
+    pub(super) fn replace(
+        &mut self,
+        table: &Table,
+        key: &str,
+        old: Option<&[Field<'_>]>,
+        new: Option<&[Field<'_>]>,
+    ) {
         for (index, array) in table.array_indexes() {
+            if old.is_some() && written(table, index, old) == written(table, index, new) {
+                continue;
+            }
             let (old_rest, new_rest) =
                 (rest(table, index, array, key, old), rest(table, index, array, key, new));
             let same_rest = old_rest == new_rest;
             let place = table.place(array);
-            let elements = |fields: Option<&[Field]>, rest: &Option<_>| -> BTreeSet<Scalar> {
+            let elements = |fields: Option<&[Field<'_>]>, rest: &Option<_>| {
                 let fields = fields.filter(|_| rest.is_some());
-                fields.map(|fields| fields[place].elements().cloned().collect()).unwrap_or_default()
+                fields.map(|fields| fields[place].elements()).unwrap_or_default()
             };
             let (old, new) = (elements(old, &old_rest), elements(new, &new_rest));
             let name = table.index_name(index);
@@ -94,16 +100,21 @@ impl SideTable {
     }
 }
 
+/// The index's fields as they are written in a document.
+fn written<'t>(table: &Table, index: &Index, fields: Option<&[Field<'t>]>) -> Option<Vec<Field<'t>>> {
+    fields.map(|fields| index.fields.iter().map(|field| fields[table.place(field)]).collect())
+}
+
 /// The index's other fields and the key; `None` when one of them has no value: then there are no entries.
 fn rest(
     table: &Table,
     index: &Index,
     array: &str,
     key: &str,
-    fields: Option<&[Field]>,
+    fields: Option<&[Field<'_>]>,
 ) -> Option<Arc<[Scalar]>> {
     let fields = fields?;
     let others = index.fields.iter().filter(|field| **field != array);
-    let others = others.map(|field| fields[table.place(field)].scalar().cloned());
+    let others = others.map(|field| fields[table.place(field)].scalar());
     others.chain([Some(Scalar::Text(key.to_owned()))]).collect()
 }

@@ -2,69 +2,70 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::Scalar;
 
-/// What a document holds in one field, as far as indexes are concerned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Field {
-    /// Nothing, or nothing that can be indexed.
-    #[default]
-    Nothing,
-    /// One value.
-    Scalar(Scalar),
-    /// The scalars among an array's elements.
-    Array(BTreeSet<Scalar>),
-}
+/// What a document holds in one field, as it is written there; `None`: the field is absent. Two that are written alike
+/// are equal, and most are left at that: only what changed is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Field<'a>(Option<&'a str>);
 
-impl Field {
-    /// The value, when it is one.
-    pub(super) fn scalar(&self) -> Option<&Scalar> {
-        match self {
-            Self::Scalar(scalar) => Some(scalar),
-            Self::Nothing | Self::Array(_) => None,
-        }
+impl Field<'_> {
+    /// The value, when it is one that can be indexed.
+    pub(super) fn scalar(self) -> Option<Scalar> {
+        scalar(self.0?)
     }
 
-    /// The elements, when it is an array.
-    pub(super) fn elements(&self) -> impl Iterator<Item = &Scalar> {
-        match self {
-            Self::Array(elements) => Some(elements.iter()),
-            Self::Nothing | Self::Scalar(_) => None,
-        }
-        .into_iter()
-        .flatten()
+    /// The scalars among the elements, when it is an array.
+    pub(super) fn elements(self) -> BTreeSet<Scalar> {
+        let array = self.0.filter(|text| text.starts_with('['));
+        let elements: Vec<&RawValue> =
+            array.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        elements.into_iter().filter_map(|element| scalar(element.get())).collect()
+    }
+}
+
+/// The scalar that `text` is; nothing for null, booleans, fractions, objects, arrays.
+fn scalar(text: &str) -> Option<Scalar> {
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner {
+        Some(inner) if !inner.contains('\\') => Some(Scalar::Text(inner.to_owned())),
+        Some(_) => serde_json::from_str(text).ok().map(Scalar::Text),
+        None => text.parse().ok().map(Scalar::Integer),
     }
 }
 
 /// What the document `text` holds in the top-level fields `names`, in that order.
-pub(super) fn pick(text: &str, names: &[&'static str]) -> serde_json::Result<Vec<Field>> {
+pub(super) fn pick<'a>(text: &'a str, names: &[&'static str]) -> serde_json::Result<Vec<Field<'a>>> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    Picked(names).deserialize(&mut deserializer)
+    let picked = Picked(names).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(picked)
 }
 
 struct Picked<'a>(&'a [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for Picked<'_> {
-    type Value = Vec<Field>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Field>, D::Error> {
+    type Value = Vec<Field<'de>>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Field<'de>>, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Picked<'_> {
-    type Value = Vec<Field>;
+    type Value = Vec<Field<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a document")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Field>, A::Error> {
-        let mut picked = vec![Field::Nothing; self.0.len()];
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Field<'de>>, A::Error> {
+        let mut picked = vec![Field::default(); self.0.len()];
         while let Some(place) = map.next_key_seed(Place(self.0))? {
             match place {
-                Some(place) => picked[place] = map.next_value()?,
+                Some(place) => picked[place] = Field(Some(map.next_value::<&'de RawValue>()?.get())),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -94,67 +95,21 @@ impl Visitor<'_> for Place<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Field {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldVisitor)
-    }
-}
-
-struct FieldVisitor;
-
-impl<'de> Visitor<'de> for FieldVisitor {
-    type Value = Field;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<Field, E> {
-        Ok(Field::Nothing)
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<Field, E> {
-        Ok(Field::Nothing)
-    }
-    fn visit_f64<E>(self, _: f64) -> Result<Field, E> {
-        Ok(Field::Nothing)
-    }
-    fn visit_i64<E>(self, number: i64) -> Result<Field, E> {
-        Ok(Field::Scalar(Scalar::Integer(number)))
-    }
-    fn visit_u64<E>(self, number: u64) -> Result<Field, E> {
-        Ok(i64::try_from(number).map_or(Field::Nothing, |number| Field::Scalar(Scalar::Integer(number))))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<Field, E> {
-        Ok(Field::Scalar(Scalar::Text(text.to_owned())))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Field, A::Error> {
-        let mut elements = BTreeSet::new();
-        while let Some(element) = sequence.next_element::<Field>()? {
-            if let Field::Scalar(scalar) = element {
-                elements.insert(scalar);
-            }
-        }
-        Ok(Field::Array(elements))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Field::Nothing)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_the_named_fields_are_picked_and_only_scalars_count() {
-        let text =
-            r#"{"a":"x","b":{"a":1},"c":[2,"y",null,2],"d":7,"e":null,"f":1.5,"g":18446744073709551615}"#;
-        let picked = pick(text, &["d", "a", "c", "b", "e", "f", "g", "absent"]).expect("a document");
-        let array = BTreeSet::from([Scalar::Integer(2), Scalar::Text("y".into())]);
-        assert_eq!(picked[0], Field::Scalar(Scalar::Integer(7)));
-        assert_eq!(picked[1], Field::Scalar(Scalar::Text("x".into())));
-        assert_eq!(picked[2], Field::Array(array));
-        assert!(picked[3..].iter().all(|field| *field == Field::Nothing));
+        let text = r#"{"a":"x\ny","b":{"a":1},"c":[2,"y",null,2,"\"",[3]],"d":-7,"e":null,"f":1.5,"g":18446744073709551615,"h":true}"#;
+        let picked = pick(text, &["d", "a", "c", "b", "e", "f", "g", "h", "absent"]).expect("a document");
+        assert_eq!(picked[0].scalar(), Some(Scalar::Integer(-7)));
+        assert_eq!(picked[1].scalar(), Some(Scalar::Text("x\ny".into())));
+        let elements = [Scalar::Integer(2), Scalar::Text("\"".into()), Scalar::Text("y".into())];
+        assert_eq!(picked[2].elements(), BTreeSet::from(elements));
+        assert!(picked[2..].iter().all(|field| field.scalar().is_none()));
+        assert!(picked.iter().enumerate().all(|(place, field)| place == 2 || field.elements().is_empty()));
         assert!(pick("[]", &["a"]).is_err());
+        assert!(pick("{} {}", &["a"]).is_err());
     }
 }

@@ -130,7 +130,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn pick(&self, text: &str) -> Result<Vec<Field>, Failure> {
+    fn pick<'t>(&self, text: &'t str) -> Result<Vec<Field<'t>>, Failure> {
         let refused = |e| StoreError::Refused(format!("a document of {} is none: {e}", self.table.name));
         Ok(pick(text, &self.table.picked).map_err(refused)?)
     }
@@ -157,7 +157,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn insert(&self, key: &str, value: &Json, fields: &[Field]) -> Result<(), Failure> {
+    fn insert(&self, key: &str, value: &Json, fields: &[Field<'_>]) -> Result<(), Failure> {
         let columns: String = self.table.columns.iter().map(|field| format!(", f_{field}")).collect();
         let marks = ", ?".repeat(self.table.columns.len());
         let sql = format!("INSERT INTO {} (key, document{columns}) VALUES (?, ?{marks})", self.table.name);
@@ -165,14 +165,14 @@ impl Writer<'_> {
         statement.raw_bind_parameter(1, key)?;
         statement.raw_bind_parameter(2, value.text())?;
         for (place, field) in (3..).zip(fields.iter().take(self.table.columns.len())) {
-            statement.raw_bind_parameter(place, field.scalar().map(Bound))?;
+            statement.raw_bind_parameter(place, field.scalar().as_ref().map(Bound))?;
         }
         statement.raw_execute()?;
         Ok(())
     }
 
     /// Sets the columns that changed: an index none of whose columns is set stays untouched.
-    fn update(&self, id: i64, value: &Json, old: &[Field], new: &[Field]) -> Result<(), Failure> {
+    fn update(&self, id: i64, value: &Json, old: &[Field<'_>], new: &[Field<'_>]) -> Result<(), Failure> {
         let changed = |column: &usize| old[*column] != new[*column];
         let changed: Vec<usize> = (0..self.table.columns.len()).filter(changed).collect();
         let columns: String =
@@ -181,7 +181,7 @@ impl Writer<'_> {
         let mut statement = self.transaction.prepare_cached(&sql)?;
         statement.raw_bind_parameter(1, value.text())?;
         for (place, column) in (2..).zip(&changed) {
-            statement.raw_bind_parameter(place, new[*column].scalar().map(Bound))?;
+            statement.raw_bind_parameter(place, new[*column].scalar().as_ref().map(Bound))?;
         }
         statement.raw_bind_parameter(2 + changed.len(), id)?;
         statement.raw_execute()?;
