@@ -7,6 +7,7 @@ use events::{
     vocabulary::identity::Role,
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use quick_cache::sync::Cache;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,13 @@ use crate::{
 /// What stands before a service's name in `sub`.
 const SERVICE_PREFIX: &str = "service:";
 
+/// Tokens that are remembered once their signature was checked: callers come back with the same one for minutes.
+const KNOWN_MAX: usize = 10_000;
+
 /// Signs and reads access tokens. The keys are prepared once.
 pub struct Tokens {
+    /// Whom a token speaks for, and when it runs out, seconds since the epoch.
+    known: Cache<Box<str>, (Subject, u64)>,
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
@@ -77,6 +83,7 @@ impl Tokens {
         validation.set_issuer(&[&settings.token_issuer]);
         validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
         Self {
+            known: Cache::new(KNOWN_MAX),
             encoding: EncodingKey::from_secret(secret),
             decoding: DecodingKey::from_secret(secret),
             validation,
@@ -131,20 +138,71 @@ impl Tokens {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
     }
 
-    /// Whom the token speaks for.
+    /// Whom the token speaks for. That says nothing of their session and account, which change while it is good.
     ///
     /// # Errors
     /// 401 for whatever is no token of ours that is still good.
     pub fn read(&self, token: &str) -> Result<Subject, Problem> {
+        if let Some((subject, runs_out)) = self.known.get(token)
+            && jsonwebtoken::get_current_timestamp() < runs_out
+        {
+            return Ok(subject);
+        }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|_| Problem::new(Code::Unauthenticated, "the access token is not ours or has run out"))?
             .claims;
-        if let Some(name) = claims.sub.strip_prefix(SERVICE_PREFIX) {
-            return Ok(Subject::Service { name: name.to_owned(), roles: claims.roles });
+        let runs_out = claims.exp;
+        let subject = subject_of(claims)?;
+        self.known.insert(token.into(), (subject.clone(), runs_out));
+        Ok(subject)
+    }
+}
+
+fn subject_of(claims: Claims) -> Result<Subject, Problem> {
+    if let Some(name) = claims.sub.strip_prefix(SERVICE_PREFIX) {
+        return Ok(Subject::Service { name: name.to_owned(), roles: claims.roles });
+    }
+    match (claims.sub.parse(), claims.sid) {
+        (Ok(account), Some(session)) => Ok(Subject::Account { account, session }),
+        _ => Err(Problem::new(Code::Unauthenticated, "the access token names nobody")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Layers;
+
+    fn tokens() -> Tokens {
+        Tokens::new(&Layers::defaults().settings().expect("the defaults hold").auth)
+    }
+
+    #[test]
+    fn a_token_is_read_the_same_the_second_time() {
+        let (tokens, account, session) = (tokens(), AccountId::fresh(), SessionId::fresh());
+        let token = tokens.for_session(account, session, &BTreeSet::new()).expect("it signs");
+        for _ in 0..2 {
+            assert_eq!(tokens.read(&token).expect("it is good"), Subject::Account { account, session });
         }
-        match (claims.sub.parse(), claims.sid) {
-            (Ok(account), Some(session)) => Ok(Subject::Account { account, session }),
-            _ => Err(Problem::new(Code::Unauthenticated, "the access token names nobody")),
-        }
+    }
+
+    #[test]
+    fn a_token_that_is_known_runs_out_all_the_same() {
+        let tokens = tokens();
+        let past = jsonwebtoken::get_current_timestamp() - 60;
+        let claims = Claims {
+            sub: "service:watchman".into(),
+            sid: None,
+            roles: BTreeSet::new(),
+            iat: past - 60,
+            exp: past,
+            iss: tokens.issuer.clone(),
+            aud: tokens.audience.clone(),
+        };
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &tokens.encoding);
+        let token = token.expect("it signs");
+        let watchman = Subject::Service { name: "watchman".into(), roles: BTreeSet::new() };
+        tokens.known.insert(token.as_str().into(), (watchman, past));
+        assert_eq!(tokens.read(&token).expect_err("it ran out").code(), Code::Unauthenticated.code());
     }
 }
