@@ -15,7 +15,7 @@ use events::{
     snapshots::SnapshotStore,
     time::DomainClock,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{TryAcquireError, oneshot};
 
 use crate::{
     aggregate::{Actor, Aggregate},
@@ -215,14 +215,17 @@ impl Executor {
         request: Request<A>,
     ) -> Result<Outcome<A::Event>, CommandError<A::Rejection>> {
         let core = self.shards.core();
-        let Ok(permit) = Arc::clone(&core.permits).try_acquire_owned() else {
-            return Err(CommandError::Outage(Outage::Overloaded));
+        let closed = || CommandError::Outage(Outage::Unavailable("the executor is closed".into()));
+        let permit = match Arc::clone(&core.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(TryAcquireError::NoPermits) => return Err(CommandError::Outage(Outage::Overloaded)),
+            Err(TryAcquireError::Closed) => return Err(closed()),
         };
         let stream = StreamId::new(A::CATEGORY, request.id);
         let (answer, answered) = oneshot::channel();
         let waiting = decide::Waiting { request, answer, attempts: 0, _permit: permit };
         if !self.shards.send(stream, Box::new(move |shard| shard.accept::<A>(stream, waiting))) {
-            return Err(CommandError::Outage(Outage::Unavailable("the executor is closed".into())));
+            return Err(closed());
         }
         let deadline = Duration::from_millis(core.settings.deadline_ms);
         match tokio::time::timeout(deadline, answered).await {

@@ -142,12 +142,14 @@ impl Shards {
 
     pub(super) async fn close(&self, patience: Duration) {
         let all = self.core.settings.waiting_max as u32;
-        // Whoever holds a permit is under way; when all can be had, nobody is.
-        if tokio::time::timeout(patience, self.core.permits.acquire_many(all)).await.is_err() {
+        // Whoever holds a permit is under way; when all can be had, nobody is. They are kept until nobody gets in.
+        let drained = tokio::time::timeout(patience, self.core.permits.acquire_many(all)).await;
+        if drained.is_err() {
             tracing::warn!("the executor closes with commands still under way");
         }
         self.core.permits.close();
         self.queues.write().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(drained);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let joined = tokio::task::spawn_blocking(|| threads.into_iter().for_each(|t| drop(t.join())));
         let _ = tokio::time::timeout(patience, joined).await;
@@ -165,6 +167,32 @@ struct Slot<A: Aggregate> {
 struct Unjudged<A: Aggregate> {
     held: Vec<(Waiting<A>, Answer<A>)>,
     folded: Folded<A>,
+}
+
+/// Brings a verdict back to its thread, whatever ends the wait for it: a stream whose verdict never came would stand
+/// still for ever.
+struct Returning {
+    verdicts: mpsc::UnboundedSender<Task>,
+    stream: StreamId,
+    verdict: Option<Result<Appended, AppendError>>,
+    judged: fn(&mut Shard, StreamId, Result<Appended, AppendError>),
+}
+
+impl Returning {
+    fn with(mut self, verdict: Result<Appended, AppendError>) {
+        self.verdict = Some(verdict);
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        let broken_off = || Err(AppendError::InDoubt("the wait for the verdict broke off".into()));
+        let (stream, judged) = (self.stream, self.judged);
+        let verdict = self.verdict.take().unwrap_or_else(broken_off);
+        // The thread outlives its queue's senders, of which this is one.
+        let work: Work = Box::new(move |shard| judged(shard, stream, verdict));
+        let _ = self.verdicts.send(Task { stream, work });
+    }
 }
 
 /// One thread's streams.
@@ -247,16 +275,11 @@ impl Shard {
         }
         let Some(commit) = commit else { return self.schedule::<A>(stream) };
         slot.unjudged = Some(Unjudged { held, folded });
+        // The executor was closed and waits no longer: what is held ends with this thread.
+        let Some(verdicts) = self.verdicts.upgrade() else { return };
+        let returning = Returning { verdicts, stream, verdict: None, judged: Shard::judged::<A> };
         let verdict = self.core.log.append(commit);
-        let verdicts = self.verdicts.upgrade();
-        self.core.runtime.spawn(async move {
-            let verdict = verdict.await;
-            if let Some(verdicts) = verdicts {
-                let work: Work = Box::new(move |shard| shard.judged::<A>(stream, verdict));
-                // The thread outlives its queue's senders, of which this is one.
-                let _ = verdicts.send(Task { stream, work });
-            }
-        });
+        self.core.runtime.spawn(async move { returning.with(verdict.await) });
     }
 
     /// The verdict on the stream's commit has come.
