@@ -30,13 +30,12 @@ fn events_of<A: Aggregate>(
     stream: StreamId,
     known: &KnownCommand,
 ) -> Result<Vec<A::Event>, Outage> {
-    let versions = known.first_version..known.first_version + u64::from(known.count);
     let commits = core.log.load(stream, known.first_version - 1, 1).map_err(outage)?;
     let commit = commits.first().ok_or_else(|| {
         Outage::Damaged(format!("{stream} has no commit at version {}", known.first_version))
     })?;
-    decode::<A>(commit)?
-        .filter(|event| event.as_ref().map_or(true, |(version, _)| versions.contains(version)))
-        .map(|event| event.map(|(_, event)| event))
-        .collect()
+    // What other commands wrote beside it need not be readable.
+    let before = usize::try_from(known.first_version - commit.first_version).unwrap_or(usize::MAX);
+    let own = decode::<A>(commit)?.skip(before).take(known.count as usize);
+    own.map(|event| event.map(|decoded| decoded.event)).collect()
 }

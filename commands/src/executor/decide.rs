@@ -56,7 +56,7 @@ pub(super) fn decide<A: Aggregate>(
     let folded = match core.states.fold::<A>(stream) {
         Ok(folded) => folded,
         Err(outage) => {
-            batch.into_iter().for_each(|waiting| waiting.answer(Err(CommandError::Outage(outage.clone()))));
+            batch.into_iter().for_each(|waiting| without_state(core, stream, waiting, &outage));
             return None;
         }
     };
@@ -74,10 +74,29 @@ pub(super) fn decide<A: Aggregate>(
     let Round { builder, mut decided, .. } = round;
     decided.commit = builder.finish();
     if let Some(commit) = &decided.commit {
+        decided.folded.commit = Some(commit.id);
         decided.folded.version = commit.first_version + u64::from(commit.count) - 1;
         decided.folded.bytes += commit.body.len() as u64;
     }
     Some(decided)
+}
+
+/// The state cannot be had: what was carried out before is answered all the same, since "not carried out" is not true
+/// of it.
+fn without_state<A: Aggregate>(core: &Core, stream: StreamId, waiting: Waiting<A>, outage: &Outage) {
+    let answer = match known(core, stream, &waiting.request) {
+        Ok(Some(known)) => answer::repeat::<A>(core, stream, &waiting.request, &known),
+        Ok(None) | Err(_) => Err(CommandError::Outage(outage.clone())),
+    };
+    waiting.answer(answer);
+}
+
+fn known<A: Aggregate>(
+    core: &Core,
+    stream: StreamId,
+    request: &Request<A>,
+) -> Result<Option<KnownCommand>, Outage> {
+    core.log.find_command(stream, request.command_id).map_err(states::outage)
 }
 
 struct Round<'a, A: Aggregate> {
@@ -111,7 +130,7 @@ impl<A: Aggregate> Round<'_, A> {
         if self.judged == 0 {
             return Ok(None);
         }
-        self.core.log.find_command(self.stream, request.command_id).map_err(states::outage)
+        known(self.core, self.stream, request)
     }
 
     fn decide(&mut self, waiting: Waiting<A>) {

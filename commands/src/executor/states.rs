@@ -4,6 +4,8 @@ use std::{any::Any, sync::Arc};
 
 use events::{
     DecodeError, DomainEvent, StreamId, Version,
+    envelope::parse_body,
+    ids::CommitId,
     log::{EventLog, LogError, StoredCommit},
     snapshots::{Snapshot, SnapshotStore},
 };
@@ -28,6 +30,8 @@ pub(super) struct States {
 /// A state with what the cache and the snapshots need to know of it.
 pub(super) struct Folded<S: ?Sized> {
     pub(super) version: Version,
+    /// The commit that `version` ends; `None` when there is no event.
+    pub(super) commit: Option<CommitId>,
     /// The version of the newest snapshot.
     pub(super) snapshot_version: Version,
     /// Bytes of history folded into it: the measure of its size.
@@ -62,9 +66,9 @@ impl States {
     }
 
     fn cached<A: Aggregate>(&self, stream: StreamId) -> Option<Folded<A>> {
-        let Folded { version, snapshot_version, bytes, state } = self.cache.get(&stream)?;
+        let Folded { version, commit, snapshot_version, bytes, state } = self.cache.get(&stream)?;
         let state = state.downcast().ok()?;
-        Some(Folded { version, snapshot_version, bytes, state })
+        Some(Folded { version, commit, snapshot_version, bytes, state })
     }
 
     /// The cached state, when the copy has nothing newer.
@@ -92,9 +96,8 @@ impl States {
         }
         loop {
             let commits = self.log.load(stream, folded.version, COMMITS_A_READ).map_err(outage)?;
-            let state = Arc::make_mut(&mut folded.state);
             for commit in &commits {
-                fold_commit(state, &mut folded.version, commit)?;
+                fold_commit(&mut folded, commit)?;
                 folded.bytes += commit.body.len() as u64;
             }
             if commits.len() < COMMITS_A_READ {
@@ -108,62 +111,83 @@ impl States {
     pub(super) fn keep<A: Aggregate>(&self, stream: StreamId, mut folded: Folded<A>) -> Folded<A> {
         if let Some(snapshots) = &self.snapshots
             && folded.version >= folded.snapshot_version + self.snapshot_every
+            && let Some(commit) = folded.commit
             && let Ok(state) = serde_json::to_vec(folded.state.as_ref())
         {
             folded.snapshot_version = folded.version;
             let (fold_version, version) = (A::FOLD_VERSION, folded.version);
-            snapshots.put(Snapshot { stream, fold_version, version, state });
+            snapshots.put(Snapshot { stream, fold_version, version, commit, state });
         }
-        let Folded { version, snapshot_version, bytes, ref state } = folded;
+        let Folded { version, commit, snapshot_version, bytes, ref state } = folded;
         let state: Arc<dyn Any + Send + Sync> = Arc::<A>::clone(state);
-        self.cache.insert(stream, Folded { version, snapshot_version, bytes, state });
+        self.cache.insert(stream, Folded { version, commit, snapshot_version, bytes, state });
         folded
     }
 
     fn snapshot_of<A: Aggregate>(&self, stream: StreamId, head: Version) -> Option<Folded<A>> {
         let store = self.snapshots.as_ref().filter(|_| head >= self.snapshot_every)?;
         let snapshot = store.get(stream, A::FOLD_VERSION).filter(|snapshot| snapshot.version <= head)?;
+        if !self.is_of_this_history(&snapshot) {
+            return None;
+        }
         let state = serde_json::from_slice(&snapshot.state).ok()?;
         Some(Folded {
             version: snapshot.version,
+            commit: Some(snapshot.commit),
             snapshot_version: snapshot.version,
             bytes: snapshot.state.len() as u64,
             state: Arc::new(state),
         })
     }
+
+    /// Whether the log still has the commit that the snapshot was taken behind: a log that was restored from an older
+    /// copy has other events under the same versions.
+    fn is_of_this_history(&self, snapshot: &Snapshot) -> bool {
+        let Some(before) = snapshot.version.checked_sub(1) else { return false };
+        let Ok(commits) = self.log.load(snapshot.stream, before, 1) else { return false };
+        let Some(commit) = commits.first().filter(|commit| commit.last_version() == snapshot.version) else {
+            return false;
+        };
+        parse_body(&commit.body).is_ok_and(|events| events[0].commitid == snapshot.commit)
+    }
 }
 
 fn empty<A: Aggregate>() -> Folded<A> {
-    Folded { version: 0, snapshot_version: 0, bytes: 0, state: Arc::new(A::default()) }
+    Folded { version: 0, commit: None, snapshot_version: 0, bytes: 0, state: Arc::new(A::default()) }
 }
 
-/// Folds the events of `commit` that lie behind `version`.
-fn fold_commit<A: Aggregate>(
-    state: &mut A,
-    version: &mut Version,
-    commit: &StoredCommit,
-) -> Result<(), Outage> {
-    for event in decode::<A>(commit)? {
-        let (at, event) = event?;
-        if at > *version {
+/// Folds the events of `commit` that are not folded yet.
+fn fold_commit<A: Aggregate>(folded: &mut Folded<A>, commit: &StoredCommit) -> Result<(), Outage> {
+    let state = Arc::make_mut(&mut folded.state);
+    for decoded in decode::<A>(commit)? {
+        let Decoded { version, commit, event } = decoded?;
+        if version > folded.version {
             state.evolve(&event);
-            *version = at;
+            folded.version = version;
+            folded.commit = Some(commit);
         }
     }
     Ok(())
 }
 
-/// The events of a commit with their versions, as events of `A`.
+/// An event of `A` with its place.
+pub(super) struct Decoded<A: Aggregate> {
+    version: Version,
+    commit: CommitId,
+    pub(super) event: A::Event,
+}
+
+/// The events of a commit in stream order, as events of `A`.
 pub(super) fn decode<A: Aggregate>(
     commit: &StoredCommit,
-) -> Result<impl Iterator<Item = Result<(Version, A::Event), Outage>> + use<A>, Outage> {
+) -> Result<impl Iterator<Item = Result<Decoded<A>, Outage>> + use<A>, Outage> {
     let position = commit.position;
     let events = commit.events().map_err(|error| unreadable(position, &error))?;
     Ok(events.into_iter().map(move |event| {
         let event = event.map_err(|error| unreadable(position, &error))?;
-        let version = event.version;
+        let (version, commit) = (event.version, event.commit_id);
         A::Event::from_event(event.payload)
-            .map(|payload| (version, payload))
+            .map(|event| Decoded { version, commit, event })
             .ok_or_else(|| Outage::Damaged(format!("an event of another category at {position}")))
     }))
 }

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use commands::{CommandError, ExecutorSettings, Outage};
-use events::{ids::JobId, log::AppendError};
+use events::{
+    Category, StreamId,
+    ids::{CommandId, JobId},
+    log::AppendError,
+};
 
 use super::{
     counter::{Count, Harness, request, until},
-    scripted_log::ScriptedLog,
+    scripted_log::{ScriptedLog, foreign_commit},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,4 +83,44 @@ async fn closing_waits_for_what_is_under_way_and_refuses_what_comes_later() {
     assert!(under_way.await.expect("joins").is_ok());
     let late = harness.add(1).await;
     assert!(matches!(late, Err(CommandError::Outage(_))), "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_that_breaks_off_leaves_its_stream_going() {
+    let harness = Harness::new();
+    harness.log.hold();
+    let broken_off = harness.send_in_order(request(harness.id, Count::Add(1))).await;
+    until(|| harness.log.undecided() == 1).await;
+    harness.log.forget();
+    harness.log.release();
+    let answer = broken_off.await.expect("joins");
+    assert!(matches!(answer, Err(CommandError::Outage(Outage::InDoubt(_)))), "{answer:?}");
+    assert_eq!(harness.add(2).await.expect("the stream goes on").version, 1);
+    until(|| harness.executor.stats().waiting == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_executor_is_unavailable_and_not_overloaded() {
+    let harness = Harness::new();
+    harness.executor.close(Duration::from_secs(10)).await;
+    let late = harness.add(1).await;
+    assert!(matches!(late, Err(CommandError::Outage(Outage::Unavailable(_)))), "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_event_is_an_outage_for_what_is_new_and_none_for_what_was_carried_out() {
+    let harness = Harness::new();
+    let known = request(harness.id, Count::Add(3));
+    let first = harness.executor.execute(known.clone()).await.expect("accepted");
+    let stream = StreamId::new(Category::TestClock, harness.id);
+    let mut newer = foreign_commit(stream, 2, CommandId::fresh(), &[9]);
+    let body = String::from_utf8(newer.body).expect("JSON").replace("TestClockMoved", "TestClockWarped");
+    newer.body = body.into_bytes();
+    harness.log.interfere(newer);
+
+    let answer = harness.add(1).await;
+    assert!(matches!(answer, Err(CommandError::Outage(Outage::UnknownEvent(_)))), "{answer:?}");
+    let again = harness.executor.execute(known).await.expect("known");
+    assert!(again.repeated);
+    assert_eq!((again.version, again.position, again.events), (1, first.position, first.events));
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use events::{
     LogId, Offset, Partition, Position, StreamId, Version,
     envelope::NewCommit,
-    ids::CommandId,
+    ids::{CommandId, CommitId},
     log::{
         AppendError, Appended, ChainHash, EventLog, KnownCommand, LogError, LogStatus, ReadLimit,
         StoredCommit, Verdict, VerifyReport,
@@ -69,6 +69,21 @@ impl ScriptedLog {
 
     pub fn undecided(&self) -> usize {
         self.inner().undecided.len()
+    }
+
+    /// Forgets what waits: no verdict will ever come.
+    pub fn forget(&self) {
+        self.inner().undecided.clear();
+    }
+
+    /// The log is as it was when it had this many commits: restored from an older copy.
+    pub fn restore(&self, commits: usize) {
+        self.inner().commits.truncate(commits);
+    }
+
+    /// The id of the last commit.
+    pub fn last_commit(&self) -> CommitId {
+        self.commits().last().expect("there is one").id
     }
 
     /// Commits sent so far, void ones included.

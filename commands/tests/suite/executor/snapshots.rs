@@ -58,12 +58,35 @@ async fn a_snapshot_is_really_used_and_one_from_beyond_the_log_is_not() {
 
     // A snapshot that lies shows that it was read.
     let other = open(&folder.path().join("b.db"), &log);
-    other.put(Snapshot { stream, fold_version: 1, version: 15, state: state(77) });
+    let commit = log.last_commit();
+    other.put(Snapshot { stream, fold_version: 1, version: 15, commit, state: state(77) });
     until(|| other.get(stream, 1).is_some()).await;
     assert_eq!(executor(&log, &other).load::<Counter>(id).await.expect("loads").state.total, 77);
 
     let beyond = open(&folder.path().join("c.db"), &log);
-    beyond.put(Snapshot { stream, fold_version: 1, version: 16, state: state(77) });
+    beyond.put(Snapshot { stream, fold_version: 1, version: 16, commit, state: state(77) });
     until(|| beyond.get(stream, 1).is_some()).await;
     assert_eq!(executor(&log, &beyond).load::<Counter>(id).await.expect("loads").state.total, 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_a_history_that_the_log_no_longer_has_is_not_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = Arc::new(ScriptedLog::new(usize::MAX));
+    let (id, snapshots) = (JobId::fresh(), open(&folder.path().join("a.db"), &log));
+    let stream = StreamId::new(Category::TestClock, id);
+    let before = executor(&log, &snapshots);
+    for _ in 0..10 {
+        before.execute(request(id, Count::Add(5))).await.expect("accepted");
+    }
+    until(|| snapshots.get(stream, 1).is_some_and(|snapshot| snapshot.version == 10)).await;
+
+    // The log is restored from an older copy, and the snapshots are not; other things happen now.
+    log.restore(9);
+    executor(&log, &open(&folder.path().join("b.db"), &log))
+        .execute(request(id, Count::Add(1)))
+        .await
+        .expect("accepted");
+    let after = executor(&log, &snapshots).load::<Counter>(id).await.expect("loads");
+    assert_eq!((after.version, after.state.total), (10, 46));
 }
