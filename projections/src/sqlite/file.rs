@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, config::DbConfig, params};
 
 use super::{
     Failure,
@@ -86,6 +86,8 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, Failure> {
 fn configure(connection: &Connection, cache_kib: u32) -> Result<(), Failure> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    // Plans do not depend on the values bound: otherwise SQLite prepares some statements anew at every execution.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }

@@ -143,11 +143,17 @@ fn configure_writer(
     connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB).map_err(file_error)?;
     // After a failed sync nothing may move pages from the write-ahead log: whoever opens the file next decides anew.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(file_error)?;
+    keep_plans(connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     if let Some(pages) = options.pages_max {
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).map_err(file_error)?;
     }
     Ok(())
+}
+
+/// Plans do not depend on the values bound: otherwise SQLite prepares some statements anew at every execution.
+fn keep_plans(connection: &Connection) -> Result<(), LogError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop).map_err(file_error)
 }
 
 /// How long a connection waits for a lock that another program holds on the file; ours never hold one for long.

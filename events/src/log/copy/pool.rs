@@ -109,6 +109,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, LogError> {
     connection.busy_timeout(BUSY_WAIT).map_err(file_error)?;
     connection.pragma_update(None, "cache_size", READER_CACHE_KIB).map_err(file_error)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(file_error)?;
+    super::keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(16);
     Ok(connection)
 }
