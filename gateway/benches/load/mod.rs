@@ -51,7 +51,7 @@ pub async fn closed_loop(
     let mut clients = JoinSet::new();
     for _ in 0..connections {
         let request = request.clone();
-        let share = requests_max / connections as u64;
+        let share = requests_max.div_ceil(connections as u64);
         clients.spawn(async move { client(address, started + duration, share, request).await });
     }
     let mut latencies = Vec::new();
