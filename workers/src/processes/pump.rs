@@ -18,7 +18,7 @@ use projections::StoreError;
 use serde::Serialize;
 use tokio::{
     sync::watch,
-    task::{JoinError, JoinSet},
+    task::{Id, JoinError, JoinSet},
 };
 
 use crate::{backoff::Backoff, runner::Surroundings, settings::WorkerSettings};
@@ -93,7 +93,9 @@ pub(crate) struct Pump<W: Work> {
     status: PumpCell,
     prepared: bool,
     issued: HashMap<W::Key, Issued>,
-    under_way: JoinSet<(W::Key, Result<(), ProcessError>)>,
+    under_way: JoinSet<Result<(), ProcessError>>,
+    /// Which piece of work each task is: one that panics cannot tell.
+    keys: HashMap<Id, W::Key>,
 }
 
 impl<W: Work> Pump<W> {
@@ -103,8 +105,8 @@ impl<W: Work> Pump<W> {
         listing: watch::Receiver<u64>,
         status: PumpCell,
     ) -> Self {
-        let (issued, under_way) = (HashMap::new(), JoinSet::new());
-        Self { work, surroundings, listing, status, prepared: false, issued, under_way }
+        let (issued, under_way, keys) = (HashMap::new(), JoinSet::new(), HashMap::new());
+        Self { work, surroundings, listing, status, prepared: false, issued, under_way, keys }
     }
 
     fn settings(&self) -> &WorkerSettings {
@@ -129,7 +131,7 @@ impl<W: Work> Pump<W> {
             };
             self.wait(pause).await;
         }
-        while let Some(ended) = self.under_way.join_next().await {
+        while let Some(ended) = self.under_way.join_next_with_id().await {
             self.ended(ended);
         }
     }
@@ -165,16 +167,17 @@ impl<W: Work> Pump<W> {
         let fresh = || Issued { again_at: None, backoff: Backoff::new(&self.surroundings.settings) };
         self.issued.entry(key.clone()).or_insert_with(fresh).again_at = None;
         let work = self.work.clone();
-        self.under_way.spawn(async move { (key, work.issue(item).await) });
+        let task = self.under_way.spawn(async move { work.issue(item).await });
+        self.keys.insert(task.id(), key);
     }
 
     async fn wait(&mut self, pause: Duration) {
         let surroundings = self.surroundings.clone();
         tokio::select! {
-            Some(ended) = self.under_way.join_next() => {
+            Some(ended) = self.under_way.join_next_with_id() => {
                 self.ended(ended);
                 // Whatever else has ended meanwhile is settled before the next look.
-                while let Some(ended) = self.under_way.try_join_next() {
+                while let Some(ended) = self.under_way.try_join_next_with_id() {
                     self.ended(ended);
                 }
             }
@@ -185,24 +188,14 @@ impl<W: Work> Pump<W> {
         }
     }
 
-    fn ended(&mut self, ended: Result<(W::Key, Result<(), ProcessError>), JoinError>) {
-        match ended {
-            Ok((key, result)) => self.settle(&key, result),
-            Err(error) => self.broke_off(&error),
-        }
-    }
-
-    /// A panic. Which piece of work it was is not known any more: as soon as nothing is under way, whatever was not
-    /// settled is tried again, after the longest pause.
-    fn broke_off(&mut self, error: &JoinError) {
-        tracing::error!(kind = W::KIND, %error, "broke off");
-        self.status.lock().trouble = Some(error.to_string());
-        let again_at = Instant::now() + Duration::from_millis(self.settings().backoff_max_ms);
-        if self.under_way.is_empty() {
-            for issued in self.issued.values_mut().filter(|issued| issued.again_at.is_none()) {
-                issued.again_at = Some(again_at);
-            }
-        }
+    fn ended(&mut self, ended: Result<(Id, Result<(), ProcessError>), JoinError>) {
+        let (id, result) = match ended {
+            Ok(ended) => ended,
+            // It may panic again, but what else is under way has nothing to do with it.
+            Err(error) => (error.id(), Err(ProcessError::Poison(format!("it broke off: {error}")))),
+        };
+        let key = self.keys.remove(&id).expect("every task is noted when it is spawned, and ends once");
+        self.settle(&key, result);
     }
 
     fn settle(&mut self, key: &W::Key, result: Result<(), ProcessError>) {

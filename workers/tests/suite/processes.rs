@@ -32,6 +32,10 @@ struct Recording {
     reactions: Mutex<HashMap<(StreamId, Version), (u32, ProcessError)>>,
     /// How often every step fails.
     step_failures: Mutex<u32>,
+    /// The manager whose steps never end.
+    endless: Mutex<Option<StreamId>>,
+    /// The manager whose next step panics.
+    panics: Mutex<Option<StreamId>>,
 }
 
 impl Recording {
@@ -60,6 +64,12 @@ impl Processes for Recording {
     fn dispatch<'a>(&'a self, step: &'a OpenStep) -> ProcessFuture<'a> {
         Box::pin(async move {
             self.dispatched.lock().unwrap().push((step.stream, step.number));
+            let panics = self.panics.lock().unwrap().take_if(|stream| *stream == step.stream).is_some();
+            assert!(!panics, "the test says so");
+            let endless = *self.endless.lock().unwrap() == Some(step.stream);
+            if endless {
+                std::future::pending::<()>().await;
+            }
             let mut failures = self.step_failures.lock().unwrap();
             if *failures == 0 {
                 return Ok(());
@@ -163,6 +173,24 @@ async fn a_step_is_issued_until_it_goes_through_and_then_left_alone() {
     until_status(&workers, "the other one is done", |status| status.steps.done == 2).await;
     let dispatched = managers.dispatched.lock().unwrap().clone();
     assert_eq!(dispatched, [(hire, 2), (hire, 2), (hire, 2), (hire, 2), (other, 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_panics_is_issued_again_whatever_else_is_under_way() {
+    let house = House::new();
+    let managers = Arc::new(Recording::default());
+    let patient = WorkerSettings { reissue_after_ms: 60_000, ..settings() };
+    let workers = start(&house, &managers, &DomainClock::new(), patient);
+    let hire = |number| StreamId::new(HireEvent::CATEGORY, HireId::from_uuid(Uuid::from_u128(number)));
+    *managers.endless.lock().unwrap() = Some(hire(1));
+    *managers.panics.lock().unwrap() = Some(hire(2));
+    append_to_hire(&house, 1, vec![requested(1)]).await;
+    until("under way", || async { !managers.dispatched.lock().unwrap().is_empty() }).await;
+    append_to_hire(&house, 2, vec![requested(1)]).await;
+    until_status(&workers, "the one that panicked is done", |status| status.steps.done == 1).await;
+    assert_eq!(workers.status().steps.poisoned, 1);
+    let dispatched = managers.dispatched.lock().unwrap().clone();
+    assert_eq!(dispatched, [(hire(1), 1), (hire(2), 1), (hire(2), 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
