@@ -17,7 +17,7 @@ use super::{
     AppendError, Appended, EventLog, KnownCommand, LogError, LogOptions, LogStatus, ReadLimit, StoredCommit,
     Verdict, VerifyReport,
     copy::{self, Candidate, Checkpointer, CopyPlan, CopyReader, CopyWriter, Durability, Outcome},
-    progress::Progress,
+    progress::{CLOSED, Progress},
     queue::{Queue, Waiting},
 };
 use crate::{
@@ -141,7 +141,8 @@ impl EventLog for Embedded {
     }
 
     fn close(&self) {
-        self.queue.close("the log is closed");
+        self.progress.stop(CLOSED);
+        self.queue.close(CLOSED);
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic over there has already been reported by the panic hook, and its commits are in doubt.

@@ -269,6 +269,7 @@ pub trait EventLog: Send + Sync + 'static {
     /// [`LogError::Damaged`] at the first commit whose body, chain, version or index is not what was written.
     fn verify(&self) -> Result<VerifyReport, LogError>;
 
-    /// Stops taking commits, waits for those under way, and closes the files. Later appends are unavailable.
+    /// Stops taking commits, waits for those under way, and closes the files. Later appends are unavailable, and
+    /// [`LogStatus::stopped`] says so from the beginning.
     fn close(&self);
 }

@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use super::LogStatus;
 
+/// Why a log that was closed takes no commits.
+pub(super) const CLOSED: &str = "the log is closed";
+
 /// Counters, the reason of a stop, and the bell that tells readers of new commits.
 pub(super) struct Progress {
     stopped: Mutex<Option<String>>,

@@ -20,7 +20,7 @@ use super::{
     copy::{self, CopyPlan, CopyReader, Durability},
     embedded::check_new,
     pending::{Answer, PendingAppends},
-    progress::Progress,
+    progress::{CLOSED, Progress},
     queue::{ROOM_UNIT_BYTES, room_units, settle},
     tail::Tail,
     upstream::Upstream,
@@ -204,7 +204,8 @@ impl EventLog for Tailed {
     }
 
     fn close(&self) {
-        self.intake.pending.close("the log is closed");
+        self.intake.progress.stop(CLOSED);
+        self.intake.pending.close(CLOSED);
         self.intake.room.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {

@@ -319,12 +319,14 @@ pub(crate) fn a_closed_log_takes_nothing_and_says_so(engine: &impl Engine) {
     let log = engine.open();
     let stream = job();
     append(&log, commit(stream, 1, 1)).unwrap();
+    assert_eq!(log.status().stopped, None);
     log.close();
     log.close();
+    assert_eq!(log.status().stopped.as_deref(), Some("the log is closed"));
     assert!(matches!(append(&log, commit(stream, 2, 1)), Err(AppendError::Unavailable(_))));
     assert!(matches!(log.load(stream, 0, 1), Err(LogError::File(_))));
     let again = engine.open();
-    assert_eq!(again.head(stream), Ok(1));
+    assert_eq!((again.head(stream), again.status().stopped), (Ok(1), None));
 }
 
 pub(crate) fn every_chain_verifies(engine: &impl Engine) {
