@@ -242,7 +242,7 @@ impl Executor {
     pub async fn load<A: Aggregate>(&self, id: A::Id) -> Result<Loaded<A>, Outage> {
         let core = self.shards.core();
         let stream = StreamId::new(A::CATEGORY, id);
-        if let Some(loaded) = core.states.fresh::<A>(stream)? {
+        if let Some(loaded) = core.states.fresh::<A>(stream) {
             return Ok(loaded);
         }
         let core = Arc::clone(core);

@@ -71,11 +71,10 @@ impl States {
         Some(Folded { version, commit, snapshot_version, bytes, state })
     }
 
-    /// The cached state, when the copy has nothing newer.
-    pub(super) fn fresh<A: Aggregate>(&self, stream: StreamId) -> Result<Option<Loaded<A>>, Outage> {
-        let Some(folded) = self.cached::<A>(stream) else { return Ok(None) };
-        let head = self.log.head(stream).map_err(outage)?;
-        Ok((head == folded.version).then_some(Loaded { state: folded.state, version: folded.version }))
+    /// The cached state, when the copy is known in memory to have nothing newer. Never blocks.
+    pub(super) fn fresh<A: Aggregate>(&self, stream: StreamId) -> Option<Loaded<A>> {
+        let Folded { state, version, .. } = self.cached::<A>(stream)?;
+        (self.log.head_in_memory(stream)? == version).then_some(Loaded { state, version })
     }
 
     /// The state as the copy has it now. Blocks.

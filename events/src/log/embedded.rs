@@ -103,6 +103,10 @@ impl EventLog for Embedded {
         self.reader.head(stream)
     }
 
+    fn head_in_memory(&self, stream: StreamId) -> Option<Version> {
+        self.reader.head_in_memory(stream)
+    }
+
     fn find_command(&self, stream: StreamId, command: CommandId) -> Result<Option<KnownCommand>, LogError> {
         self.reader.find_command(stream, command)
     }

@@ -227,6 +227,13 @@ pub trait EventLog: Send + Sync + 'static {
     /// [`LogError::File`].
     fn head(&self, stream: StreamId) -> Result<Version, LogError>;
 
+    /// As [`EventLog::head`], when the engine has it in memory: never blocks. `None` says nothing, neither that there is no
+    /// such stream nor that it has no event.
+    fn head_in_memory(&self, stream: StreamId) -> Option<Version> {
+        let _ = stream;
+        None
+    }
+
     /// What `command` wrote to `stream`; `None` when it wrote nothing there.
     ///
     /// # Errors

@@ -166,6 +166,10 @@ impl EventLog for Tailed {
         self.intake.reader.head(stream)
     }
 
+    fn head_in_memory(&self, stream: StreamId) -> Option<Version> {
+        self.intake.reader.head_in_memory(stream)
+    }
+
     fn find_command(&self, stream: StreamId, command: CommandId) -> Result<Option<KnownCommand>, LogError> {
         self.intake.reader.find_command(stream, command)
     }

@@ -2,6 +2,7 @@
 
 mod batches;
 mod counter;
+mod loads;
 mod on_a_real_log;
 mod outages;
 mod repetition;

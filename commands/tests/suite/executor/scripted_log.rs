@@ -1,6 +1,9 @@
 //! A log in memory whose verdicts are given out by the test, and on which others write, too.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    thread::ThreadId,
+};
 
 use events::{
     LogId, Offset, Partition, Position, StreamId, Version,
@@ -23,6 +26,8 @@ struct Inner {
     undecided: Vec<(NewCommit, Sender)>,
     failing: Option<AppendError>,
     appended: usize,
+    knows_heads: bool,
+    head_asked_by: Vec<ThreadId>,
 }
 
 pub struct ScriptedLog {
@@ -84,6 +89,16 @@ impl ScriptedLog {
     /// The id of the last commit.
     pub fn last_commit(&self) -> CommitId {
         self.commits().last().expect("there is one").id
+    }
+
+    /// From now on every head is in memory.
+    pub fn know_heads(&self) {
+        self.inner().knows_heads = true;
+    }
+
+    /// The threads that asked for a head that might not be in memory, once for each time.
+    pub fn head_asked_by(&self) -> Vec<ThreadId> {
+        self.inner().head_asked_by.clone()
     }
 
     /// Commits sent so far, void ones included.
@@ -156,7 +171,14 @@ impl EventLog for ScriptedLog {
     }
 
     fn head(&self, stream: StreamId) -> Result<Version, LogError> {
-        Ok(head(&self.inner(), stream))
+        let mut inner = self.inner();
+        inner.head_asked_by.push(std::thread::current().id());
+        Ok(head(&inner, stream))
+    }
+
+    fn head_in_memory(&self, stream: StreamId) -> Option<Version> {
+        let inner = self.inner();
+        inner.knows_heads.then(|| head(&inner, stream))
     }
 
     fn find_command(&self, stream: StreamId, command: CommandId) -> Result<Option<KnownCommand>, LogError> {

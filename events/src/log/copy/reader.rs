@@ -104,10 +104,15 @@ impl CopyReader {
         Ok(rows.iter().find(|row| row.partition == partition).map_or(BEFORE_FIRST, |row| row.end))
     }
 
+    /// See [`crate::log::EventLog::head_in_memory`].
+    pub(in crate::log) fn head_in_memory(&self, stream: StreamId) -> Option<Version> {
+        self.heads.get(&stream).map(|head| head.version)
+    }
+
     /// See [`crate::log::EventLog::head`].
     pub(in crate::log) fn head(&self, stream: StreamId) -> Result<Version, LogError> {
-        if let Some(head) = self.heads.get(&stream) {
-            return Ok(head.version);
+        if let Some(version) = self.head_in_memory(stream) {
+            return Ok(version);
         }
         self.pool.with(|connection| {
             let version: Option<i64> = cached(

@@ -31,6 +31,7 @@ macro_rules! contract {
             versions_are_dense_and_a_stream_is_loaded_from_any_of_them
             a_partition_is_read_in_order_from_any_position
             reads_keep_their_limits
+            a_head_in_memory_is_the_head_or_unknown
             a_command_is_found_with_what_it_wrote
             streams_of_one_service_stay_out_of_the_partition_of_another
             a_waiting_reader_is_woken
@@ -146,6 +147,22 @@ pub(crate) fn reads_keep_their_limits(engine: &impl Engine) {
     assert_eq!(read(5, body), all[..2]);
     assert_eq!(read(5, 2 * body - 1), all[..2]);
     assert_eq!(read(50, usize::MAX), all);
+}
+
+pub(crate) fn a_head_in_memory_is_the_head_or_unknown(engine: &impl Engine) {
+    let stream = job();
+    let log = engine.open();
+    assert_eq!(log.head_in_memory(stream), None);
+    for version in 1..=3 {
+        append(&log, commit(stream, version, 1)).unwrap();
+        assert_eq!(log.head_in_memory(stream), Some(version));
+    }
+    log.close();
+    let again = engine.open();
+    // It has events, and yet nobody has it in memory: that is not version 0.
+    assert_eq!((again.head_in_memory(stream), again.head(stream)), (None, Ok(3)));
+    append(&again, commit(stream, 4, 2)).unwrap();
+    assert_eq!(again.head_in_memory(stream), Some(5));
 }
 
 pub(crate) fn a_command_is_found_with_what_it_wrote(engine: &impl Engine) {
