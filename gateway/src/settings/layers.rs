@@ -16,6 +16,8 @@ const VARIABLE_PREFIX: &str = "GUILDHALL_";
 
 /// The variable that names the file; not a setting itself.
 pub(crate) const CONFIG_VARIABLE: &str = "GUILDHALL_CONFIG";
+/// Variables of `compose/stack` and of the benchmarks, which are no settings.
+const OTHERS_PREFIXES: [&str; 2] = ["GUILDHALL_STACK_", "GUILDHALL_BENCH_"];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +163,8 @@ impl Layers {
         Ok(())
     }
 
-    /// Lays those of `variables` that begin with `GUILDHALL_` over what is there.
+    /// Lays those of `variables` that begin with `GUILDHALL_` over what is there; `GUILDHALL_STACK_…` and
+    /// `GUILDHALL_BENCH_…` belong to the stack and to the benchmarks.
     ///
     /// # Errors
     /// See [`SettingsError`].
@@ -170,7 +173,7 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), SettingsError> {
         for (name, text) in variables {
-            if name == CONFIG_VARIABLE {
+            if name == CONFIG_VARIABLE || OTHERS_PREFIXES.iter().any(|other| name.starts_with(other)) {
                 continue;
             }
             let Some(rest) = name.strip_prefix(VARIABLE_PREFIX) else { continue };
