@@ -18,10 +18,16 @@ pub struct Policy {
     pub session_lifetime_ms: i64,
     /// For this long after a rotation the previous refresh token is taken for a late retry, not for theft.
     pub session_rotation_grace_ms: i64,
-    /// Bids a job takes, withdrawn and rejected ones included.
+    /// Bids a job takes, withdrawn and rejected ones included; at most [`Policy::BIDS_PER_JOB_LIMIT`].
     pub bids_per_job_max: usize,
     /// Milestones a bid may propose.
     pub milestones_per_bid_max: usize,
+}
+
+impl Policy {
+    /// The most that `bids_per_job_max` may be. What ends a job ends its open bids in the same commit, with an event of
+    /// up to about 900 bytes for each, and a commit has a limit.
+    pub const BIDS_PER_JOB_LIMIT: usize = 900;
 }
 
 const MINUTE_MS: i64 = 60_000;

@@ -406,7 +406,7 @@ fn a_job_tells_of_its_bids_and_its_award() {
 
 #[test]
 fn all_bids_of_a_full_job_are_rejected_in_one_commit() {
-    let policy = Policy::default();
+    let policy = Policy { bids_per_job_max: Policy::BIDS_PER_JOB_LIMIT, ..Policy::default() };
     let mut history = open();
     for number in 0..policy.bids_per_job_max as u128 {
         let (bid, worker) = (id(0x1000 + number), id(0x1000 + number));

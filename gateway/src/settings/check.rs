@@ -1,5 +1,6 @@
 //! What settings must hold beyond their types: bounds, pairs, and what production asks for.
 
+use commands::Policy;
 use secrecy::ExposeSecret;
 
 use super::{Layers, Origin, Profile, SECRETS, Settings, SettingsError};
@@ -66,6 +67,9 @@ impl Checks<'_> {
         let negative = periods.iter().find(|(_, value)| *value <= 0).map(|(key, _)| *key);
         match zero.or(negative) {
             Some(key) => Err(self.invalid(key, "must be at least 1")),
+            None if policy.bids_per_job_max > Policy::BIDS_PER_JOB_LIMIT => {
+                Err(self.invalid("policy.bids_per_job_max", &too_many_bids()))
+            }
             None if http.header_bytes_max < 8192 => {
                 Err(self
                     .invalid("http.header_bytes_max", "must be at least 8192, the least a connection reads"))
@@ -143,6 +147,13 @@ impl Checks<'_> {
             None => Ok(()),
         }
     }
+}
+
+fn too_many_bids() -> String {
+    let limit = Policy::BIDS_PER_JOB_LIMIT;
+    format!(
+        "must be at most {limit}: what ends a job ends all its bids in one commit, and a commit is limited"
+    )
 }
 
 impl Layers {

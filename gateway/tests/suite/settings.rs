@@ -87,6 +87,15 @@ fn a_pair_that_cannot_hold_is_refused_in_words() {
 }
 
 #[test]
+fn a_job_may_not_take_more_bids_than_one_commit_can_end() {
+    let with = |bids: &str| variables(&[("GUILDHALL_POLICY__BIDS_PER_JOB_MAX", bids)]).unwrap().settings();
+    assert_eq!(with("900").unwrap().policy.bids_per_job_max, 900);
+    let told = with("901").unwrap_err().to_string();
+    assert!(told.contains("`policy.bids_per_job_max`") && told.contains("at most 900"), "{told}");
+    assert!(told.contains("one commit"), "{told}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_told_by_its_name() {
     let told = Layers::of_process(Some(std::path::Path::new("/no/such.toml"))).unwrap_err().to_string();
     assert!(told.contains("/no/such.toml"), "{told}");
