@@ -85,13 +85,13 @@ codes! {
     IdempotencyKeyReused = 422 "idempotency_key_reused", "The key was used for another content";
     /// Something broke inside; it was logged under the `trace_id`.
     Internal = 500 "internal", "Something broke inside";
-    /// Others kept changing the same thing: try again.
+    /// Others kept changing the same thing; this attempt did nothing: try again.
     Contended = 503 "contended", "Others keep changing this";
-    /// The server cannot take or answer this now; nothing was done: try again.
+    /// The server cannot take or answer this now; this attempt did nothing: try again.
     Unavailable = 503 "unavailable", "Not available now";
     /// It may have been done: repeat it with the same `Idempotency-Key`.
     InDoubt = 503 "in_doubt", "It may have been done";
-    /// Too many wait already; nothing was done: try again later.
+    /// Too many wait already; this attempt did nothing: try again later.
     Overloaded = 503 "overloaded", "Too many wait";
     /// The request took longer than the server allows. A command may still be carried out.
     Timeout = 503 "timeout", "It took too long";

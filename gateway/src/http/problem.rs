@@ -98,7 +98,7 @@ impl Problem {
 
     /// The machinery is away. `cause` is logged and never told.
     pub fn unavailable(cause: &dyn std::fmt::Display) -> Self {
-        Self::new(Code::Unavailable, "nothing was done; try again").because(cause)
+        Self::new(Code::Unavailable, "this attempt did nothing; try again").because(cause)
     }
 
     fn because(mut self, cause: &dyn std::fmt::Display) -> Self {
@@ -208,7 +208,7 @@ impl From<Conflict> for Problem {
                 Self::new(Code::VersionMismatch, format!("the version is {actual}, not {expected}"))
                     .with("version", actual)
             }
-            Conflict::Contended => Self::new(Code::Contended, "nothing was done; try again"),
+            Conflict::Contended => Self::new(Code::Contended, "this attempt did nothing; try again"),
             Conflict::CommandReused => Self::new(
                 Code::IdempotencyKeyReused,
                 "this Idempotency-Key stands for another request; use a fresh one",
@@ -217,13 +217,14 @@ impl From<Conflict> for Problem {
     }
 }
 
+/// What is told here is told of this attempt only: an earlier one with the same key may have done something.
 impl From<Outage> for Problem {
     fn from(outage: Outage) -> Self {
         match &outage {
             Outage::TooLarge { limit, .. } => {
                 Self::new(Code::TooLarge, format!("what it leads to exceeds {limit} bytes"))
             }
-            Outage::Overloaded => Self::new(Code::Overloaded, "nothing was done; try again later"),
+            Outage::Overloaded => Self::new(Code::Overloaded, "this attempt did nothing; try again later"),
             Outage::InDoubt(_) => {
                 Self::new(Code::InDoubt, "repeat it with the same Idempotency-Key").because(&outage)
             }

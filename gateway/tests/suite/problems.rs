@@ -1,5 +1,7 @@
 //! Every error is a problem document, and every answer can be found again in the logs.
 
+use commands::{Conflict, Outage};
+use gateway::http::Problem;
 use http::StatusCode;
 
 use crate::harness::Guild;
@@ -15,6 +17,21 @@ async fn an_unknown_path_and_a_wrong_method_are_problems() {
         wrong.header("allow").split(',').map(|method| method.trim().to_owned()).collect();
     allowed.sort_unstable();
     assert_eq!(allowed, ["GET", "HEAD", "POST"]);
+}
+
+/// After an attempt that is in doubt, a repetition may be refused although the first one was carried out.
+#[test]
+fn what_was_not_taken_speaks_of_this_attempt_only() {
+    let away = || "the log is away".to_owned();
+    for (problem, code) in [
+        (Problem::from(Outage::Overloaded), "overloaded"),
+        (Problem::from(Outage::Unavailable(away())), "unavailable"),
+        (Problem::from(Outage::Damaged(away())), "unavailable"),
+        (Problem::from(Conflict::Contended), "contended"),
+    ] {
+        let told = problem.to_string();
+        assert!(told.starts_with(&format!("{code}: this attempt did nothing")), "{told}");
+    }
 }
 
 #[tokio::test]
