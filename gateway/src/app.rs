@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use commands::Executor;
 use events::{keys::KeyRing, log::EventLog, time::DomainClock};
 use projections::ReadStore;
-use workers::{RunState, Workers};
+use workers::{RunState, RunnerStatus, Workers};
 
 use crate::{
     openapi, routes,
@@ -87,15 +87,7 @@ impl App {
             tracing::warn!(%reason, "the log takes no commits");
             reasons.push("the log takes no commits".to_owned());
         }
-        for runner in self.workers.projections() {
-            let state = match &runner.state {
-                RunState::Running | RunState::Waiting | RunState::Retrying { .. } => continue,
-                RunState::Starting => "is starting",
-                RunState::Stopped { .. } => "has stopped",
-                RunState::Ended => "has ended",
-            };
-            reasons.push(format!("{} {} {state}", runner.projection, runner.scope));
-        }
+        reasons.extend(self.workers.projections().iter().filter_map(complaint));
         reasons
     }
 
@@ -111,9 +103,54 @@ impl App {
     }
 }
 
+/// Failures in a row up to which a runner is taken to have hiccups.
+const HICCUPS_MAX: u32 = 3;
+
+/// Why the read models of this runner are not kept current, when they are not.
+fn complaint(runner: &RunnerStatus) -> Option<String> {
+    let state = match &runner.state {
+        RunState::Running | RunState::Waiting => return None,
+        RunState::Retrying { failures, .. } if *failures <= HICCUPS_MAX => return None,
+        RunState::Retrying { .. } => "keeps failing",
+        RunState::Starting => "is starting",
+        RunState::Stopped { .. } => "has stopped",
+        RunState::Ended => "has ended",
+    };
+    Some(format!("{} {} {state}", runner.projection, runner.scope))
+}
+
 impl Deref for App {
     type Target = Parts;
     fn deref(&self) -> &Parts {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runner(state: RunState) -> RunnerStatus {
+        RunnerStatus {
+            projection: "board_v1".into(),
+            scope: "jobs/0".into(),
+            state,
+            partitions: Default::default(),
+            lag_commits: 0,
+            lag_ms: 0,
+            sequences_blocked: 0,
+            verdicts: Default::default(),
+            fenced: 0,
+        }
+    }
+
+    #[test]
+    fn a_hiccup_is_no_reason_and_a_store_that_keeps_failing_is_one() {
+        let retrying = |failures| runner(RunState::Retrying { reason: "the disk is full".into(), failures });
+        assert_eq!(complaint(&runner(RunState::Waiting)), None);
+        assert_eq!(complaint(&retrying(HICCUPS_MAX)), None);
+        assert_eq!(complaint(&retrying(HICCUPS_MAX + 1)).as_deref(), Some("board_v1 jobs/0 keeps failing"));
+        let stopped = runner(RunState::Stopped { reason: "a foreign log".into() });
+        assert_eq!(complaint(&stopped).as_deref(), Some("board_v1 jobs/0 has stopped"));
     }
 }
