@@ -24,7 +24,7 @@ use projections::{
 };
 
 const PARTITION: Partition = Partition { service: Service::Jobs, number: 0 };
-const LIMIT: ReadLimit = ReadLimit { commits: 512, bytes: 2 * 1024 * 1024 };
+const LIMIT: ReadLimit = ReadLimit { commits: 2048, bytes: 2 * 1024 * 1024 };
 const ROUNDS: usize = 3;
 
 #[tokio::main]
@@ -67,7 +67,8 @@ async fn compare(log: &Arc<dyn EventLog>, projection: &dyn Projection) -> (Durat
     (whole, least)
 }
 
-/// As a projector does it: read, decode, fold, commit with the checkpoint, batch by batch.
+/// As a projector does it: read, decode, fold, commit with the checkpoint, batch by batch; the next batch is read and
+/// decoded while one is applied.
 async fn rebuild(
     log: &Arc<dyn EventLog>,
     projection: &dyn Projection,
@@ -78,7 +79,9 @@ async fn rebuild(
     store.prepare(&projection.id(), projection.collections()).await.unwrap();
     let began = Instant::now();
     let (mut view, mut checkpoint) = (View::new(), None);
-    while let Some((events, to)) = next(log, checkpoint.map_or(BEFORE_FIRST, |at: Checkpoint| at.offset)) {
+    let mut ahead = read_ahead(log, BEFORE_FIRST);
+    while let Some((events, to)) = ahead.await.unwrap() {
+        ahead = read_ahead(log, to);
         fold(projection, store.as_ref(), &events, &BTreeSet::new(), &mut view).await.unwrap();
         let writes = view.writes();
         let reached = Checkpoint { log: log.id(), offset: to };
@@ -91,6 +94,14 @@ async fn rebuild(
         checkpoint = Some(reached);
     }
     began.elapsed()
+}
+
+fn read_ahead(
+    log: &Arc<dyn EventLog>,
+    after: Offset,
+) -> tokio::task::JoinHandle<Option<(Vec<RecordedEvent>, Offset)>> {
+    let log = Arc::clone(log);
+    tokio::task::spawn_blocking(move || next(&log, after))
 }
 
 /// The next events, decoded, and the offset they reach to.
