@@ -1,6 +1,9 @@
 //! Rebuilds read models from a log and compares that with the least that could be done: reading and decoding the same
 //! events, and writing the same documents, in the same batches, to a bare table.
 //!
+//! What is measured is `projections::fold` over one view. The runner in `workers` has a loop of its own, with a view for
+//! each batch, so a projector reads more than this: the ratio is a bound for it, not its figure.
+//!
 //! `GUILDHALL_BENCH_JOBS` says how many jobs the history has (20 000 unless set, some 20 events each).
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::float_arithmetic, reason = "a benchmark")]
 
@@ -67,8 +70,8 @@ async fn compare(log: &Arc<dyn EventLog>, projection: &dyn Projection) -> (Durat
     (whole, least)
 }
 
-/// As a projector does it: read, decode, fold, commit with the checkpoint, batch by batch; the next batch is read and
-/// decoded while one is applied.
+/// Read, decode, fold, commit with the checkpoint, batch by batch; the next batch is read and decoded while one is
+/// applied. The view lives over all batches, which the runner in `workers` does not do yet: see the head of this file.
 async fn rebuild(
     log: &Arc<dyn EventLog>,
     projection: &dyn Projection,
