@@ -117,7 +117,7 @@ impl House {
 /// See [`OpenError`].
 pub fn open_log(settings: &Settings, read_only: bool) -> Result<Arc<dyn EventLog>, OpenError> {
     let folder = settings.data.display().to_string();
-    let options = LogOptions { read_only, ..LogOptions::at(format!("embedded:{folder}")) };
+    let options = LogOptions { read_only, ..LogOptions::embedded(&settings.data) };
     events::log::open(&options).map_err(|error| match error {
         LogError::Locked => OpenError::Locked { folder },
         error => OpenError::Log(error),

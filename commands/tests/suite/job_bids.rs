@@ -424,6 +424,6 @@ fn all_bids_of_a_full_job_are_rejected_in_one_commit() {
     };
     let mut commit = CommitBuilder::new(stream, 1_000_000);
     commit.push(&stamp, &out);
-    let limit = LogOptions::default().commit_bytes_max;
+    let limit = LogOptions::embedded("unused").commit_bytes_max;
     assert!(commit.size_bytes() < limit, "{} bytes of {limit}", commit.size_bytes());
 }

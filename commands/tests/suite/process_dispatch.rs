@@ -41,8 +41,7 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let log =
-            events::open(&LogOptions::at(format!("embedded:{}", folder.path().display()))).expect("opens");
+        let log = events::open(&LogOptions::embedded(folder.path())).expect("opens");
         let clock = DomainClock::new();
         let (policy, settings) = (Arc::new(Policy::default()), ExecutorSettings::default());
         let executor = Executor::start(Arc::clone(&log), policy, clock.clone(), None, settings);

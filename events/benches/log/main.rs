@@ -81,7 +81,7 @@ fn against_small(runtime: &Runtime, large: usize, round: usize, rounds: usize) -
 }
 
 fn open(folder: &Path) -> Arc<dyn EventLog> {
-    events::open(&LogOptions::at(format!("embedded:{}", folder.display()))).unwrap()
+    events::open(&LogOptions::embedded(folder)).unwrap()
 }
 
 /// Fills a log as the product would, closes it so that nothing of the filling is left to do, and opens it again. Its streams

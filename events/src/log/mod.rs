@@ -30,7 +30,7 @@ mod tail;
 mod tailed;
 mod upstream;
 
-pub use options::LogOptions;
+pub use options::{KafkaOptions, LogOptions};
 
 /// Opens the log that `options` names, making it when there is none.
 ///
@@ -38,8 +38,10 @@ pub use options::LogOptions;
 /// [`LogError::Refused`] for a URL no engine knows and for files of another log or format, [`LogError::Locked`] when another
 /// process has them, [`LogError::Damaged`] when the last commits are not what was written, [`LogError::File`].
 pub fn open(options: &LogOptions) -> Result<Arc<dyn EventLog>, LogError> {
-    let folder = options.embedded_folder()?;
-    Ok(Arc::new(embedded::Embedded::open(&folder, options)?))
+    match options.engine()? {
+        options::Engine::Embedded => Ok(Arc::new(embedded::Embedded::open(&options.folder, options)?)),
+        options::Engine::Kafka(_) => Err(LogError::Refused("this build has no Kafka yet".into())),
+    }
 }
 
 /// The verdict of an append, whenever it comes.
@@ -190,6 +192,10 @@ pub struct LogStatus {
     pub conflicts: u64,
     /// Records of an upstream judged void (duplicates among them).
     pub voids: u64,
+    /// Why the upstream cannot be reached now: commits wait, reads go on. `None` while it can be, or where there is none.
+    pub away: Option<String>,
+    /// Records that the upstream was last known to hold and this copy has not judged yet; 0 where there is none.
+    pub behind: u64,
 }
 
 /// What a walk over all chains found.

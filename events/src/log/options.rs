@@ -1,14 +1,22 @@
 //! How a log is opened: where it is, and every bound it keeps.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::LogError;
 
-/// How to open a log. [`LogOptions::at`] takes the defaults; every field is a bound that is kept, not a wish.
+/// How to open a log. [`LogOptions::embedded`] and [`LogOptions::kafka`] take the defaults; every bound is kept, not wished.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
-    /// Which engine and where. `embedded:<folder>`: this machine's own log, in files in that folder.
+    /// Who orders the commits. `embedded`: this process. `kafka://<host:port>[,<host:port>…]`: the topics of that cluster.
     pub url: String,
+    /// Where this process keeps its files: the log itself, or its copy of it. One process has it at a time.
+    pub folder: PathBuf,
+    /// What only a log on Kafka needs.
+    pub kafka: KafkaOptions,
     /// The largest body a commit may have, bytes.
     pub commit_bytes_max: usize,
     /// Bodies that may wait for the writer, bytes; beyond it appends wait (asynchronously) for their turn.
@@ -34,10 +42,57 @@ pub struct LogOptions {
     pub close_wait: Duration,
 }
 
-impl Default for LogOptions {
+/// What a log on Kafka needs beside the brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaOptions {
+    /// The first word of every topic: `<prefix>.<service>.events`. A cluster can carry several logs.
+    pub topic_prefix: String,
+    /// Partitions of a topic when it is made. A log keeps the number it was made with.
+    pub partitions: u16,
+    /// Copies the cluster keeps of each partition of a topic when it is made; `None` takes the brokers' default.
+    pub replication: Option<u16>,
+    /// Settings of librdkafka that are passed through, such as `security.protocol` and `sasl.username`. Those that the log's
+    /// promises rest on are refused.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for KafkaOptions {
     fn default() -> Self {
         Self {
-            url: "embedded:./data".into(),
+            topic_prefix: "guildhall".into(),
+            partitions: 8,
+            replication: None,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+/// Who orders the commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Engine {
+    /// This process alone.
+    Embedded,
+    /// A cluster, to be asked at these brokers: `host:port`, separated by commas.
+    Kafka(String),
+}
+
+impl LogOptions {
+    /// The defaults, for the log that lives in `folder`.
+    pub fn embedded(folder: impl AsRef<Path>) -> Self {
+        Self::at("embedded", folder)
+    }
+
+    /// The defaults, for the log on the cluster with these brokers (`host:port`, separated by commas), copied to `folder`.
+    pub fn kafka(brokers: &str, folder: impl AsRef<Path>) -> Self {
+        Self::at(format!("kafka://{brokers}"), folder)
+    }
+
+    /// The defaults, for the log at `url` (see [`Self::url`]) with its files in `folder`.
+    pub fn at(url: impl Into<String>, folder: impl AsRef<Path>) -> Self {
+        Self {
+            url: url.into(),
+            folder: folder.as_ref().to_owned(),
+            kafka: KafkaOptions::default(),
             commit_bytes_max: 900 * 1024,
             queue_bytes_max: 64 << 20,
             batch_commits_max: 1024,
@@ -51,31 +106,33 @@ impl Default for LogOptions {
             close_wait: Duration::from_secs(5),
         }
     }
-}
 
-impl LogOptions {
-    /// The defaults, for the log at `url`.
-    pub fn at(url: impl Into<String>) -> Self {
-        Self { url: url.into(), ..Self::default() }
-    }
-
-    /// The folder of an embedded log.
+    /// The engine that the URL names.
     ///
     /// # Errors
-    /// [`LogError::Refused`] when the URL names another engine or no folder, with a sentence that says what is known.
-    pub(super) fn embedded_folder(&self) -> Result<PathBuf, LogError> {
-        let refused = |what: String| {
+    /// [`LogError::Refused`], with a sentence that says what is known.
+    pub(super) fn engine(&self) -> Result<Engine, LogError> {
+        let refused = |what: &str| {
             Err(LogError::Refused(format!(
-                "{what}; supported is embedded:<folder>, for instance embedded:./data"
+                "{what}; a log's URL is embedded, or kafka://<host:port>[,<host:port>…]"
             )))
         };
-        match self.url.split_once(':') {
-            Some(("embedded", "")) => refused("the log's URL names no folder".into()),
-            Some(("embedded", folder)) => Ok(PathBuf::from(folder)),
-            Some((scheme, _)) => refused(format!("there is no log engine '{scheme}'")),
-            None => refused("the log's URL has no engine before a colon".into()),
+        if self.url == "embedded" {
+            return Ok(Engine::Embedded);
+        }
+        match self.url.strip_prefix("kafka://") {
+            Some(brokers) if brokers.split(',').all(is_address) => Ok(Engine::Kafka(brokers.to_owned())),
+            Some(_) => refused("the log's URL names no brokers as host:port"),
+            None => refused("the log's URL names no engine that is known"),
         }
     }
+}
+
+/// Whether `text` has the form `host:port`.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(['/', ' ']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 #[cfg(test)]
@@ -83,14 +140,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_engine_is_refused_with_what_is_supported() {
-        for url in ["mysql://host/log", "./data", "embedded:", ""] {
-            let refused = LogOptions::at(url).embedded_folder();
+    fn a_url_names_an_engine_or_is_refused_with_what_is_known() {
+        for url in
+            ["mysql://host/log", "./data", "embedded:", "", "kafka://", "kafka://host", "kafka://a:1,,b:2"]
+        {
+            let refused = LogOptions::at(url, "/a").engine();
             assert!(
-                matches!(&refused, Err(LogError::Refused(sentence)) if sentence.contains("embedded:<folder>")),
-                "{refused:?}"
+                matches!(&refused, Err(LogError::Refused(sentence)) if sentence.contains("kafka://<host:port>")),
+                "{url}: {refused:?}"
             );
         }
-        assert_eq!(LogOptions::at("embedded:/a/b").embedded_folder(), Ok(PathBuf::from("/a/b")));
+        assert_eq!(LogOptions::embedded("/a/b").engine(), Ok(Engine::Embedded));
+        let kafka = LogOptions::kafka("one:9092,[::1]:9093", "/a");
+        assert_eq!(kafka.engine(), Ok(Engine::Kafka("one:9092,[::1]:9093".into())));
     }
 }

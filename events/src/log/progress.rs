@@ -19,6 +19,7 @@ pub(super) struct Progress {
     events: AtomicU64,
     conflicts: AtomicU64,
     voids: AtomicU64,
+    away: Mutex<Option<String>>,
     changes: watch::Sender<u64>,
 }
 
@@ -30,6 +31,7 @@ impl Default for Progress {
             events: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
             voids: AtomicU64::new(0),
+            away: Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -50,6 +52,11 @@ impl Progress {
     /// A record was judged void.
     pub(super) fn voided(&self) {
         self.voids.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The upstream cannot be reached, for this reason; `None`: it can be.
+    pub(super) fn set_away(&self, reason: Option<String>) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     /// No commit is taken any more; the first reason stands.
@@ -75,6 +82,8 @@ impl Progress {
             events: self.events.load(Ordering::Relaxed),
             conflicts: self.conflicts.load(Ordering::Relaxed),
             voids: self.voids.load(Ordering::Relaxed),
+            away: self.away.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            behind: 0,
         }
     }
 }

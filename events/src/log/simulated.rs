@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -108,7 +107,7 @@ impl SimulatedBroker {
     /// # Errors
     /// As [`super::open`].
     pub fn open(self: &Arc<Self>, options: &LogOptions) -> Result<Arc<dyn EventLog>, LogError> {
-        Ok(Arc::new(Tailed::open(&folder(options)?, options, self.connect())?))
+        Ok(Arc::new(Tailed::open(&options.folder, options, self.connect())?))
     }
 
     /// Opens a log of this broker that moves only when it is told to.
@@ -119,7 +118,7 @@ impl SimulatedBroker {
         self: &Arc<Self>,
         options: &LogOptions,
     ) -> Result<(Arc<dyn EventLog>, SteppedTail), LogError> {
-        let (engine, tail) = Tailed::prepare(&folder(options)?, options, self.connect())?;
+        let (engine, tail) = Tailed::prepare(&options.folder, options, self.connect())?;
         Ok((Arc::new(engine), SteppedTail { tail: Some(tail) }))
     }
 
@@ -195,11 +194,6 @@ impl SimulatedBroker {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The folder of the copy: the engine part of the URL is the embedded one, since the broker has no address.
-fn folder(options: &LogOptions) -> Result<PathBuf, LogError> {
-    options.embedded_folder()
 }
 
 impl State {

@@ -74,9 +74,13 @@ impl Tail {
             return Ok(Turn { records: 0, resting: true });
         }
         let polled = match self.upstream.poll(&self.source, RECORDS_MAX, wait) {
-            Ok(polled) => polled,
+            Ok(polled) => {
+                self.progress.set_away(None);
+                polled
+            }
             Err(away) => {
                 tracing::debug!(%away, "no records");
+                self.progress.set_away(Some(away.0));
                 return Ok(Turn { records: 0, resting: true });
             }
         };

@@ -138,7 +138,7 @@ async fn repetitions_change_nothing(client: &Client, token: &str, trails: &[Trai
 async fn rebuilt_read_models_are_the_same(folder: &Path) {
     let at = |folder: &Path| format!("embedded:{}", folder.display());
     let scratch = tempfile::tempdir().unwrap();
-    let log = events::log::open(&LogOptions::at(at(folder))).unwrap();
+    let log = events::log::open(&LogOptions::embedded(folder)).unwrap();
     let live = projections::open(&StoreOptions::at(at(folder))).unwrap();
     let rebuilt = projections::open(&StoreOptions::at(at(scratch.path()))).unwrap();
     for projection in projections::all() {

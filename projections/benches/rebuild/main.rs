@@ -35,7 +35,7 @@ async fn main() {
     let jobs =
         std::env::var("GUILDHALL_BENCH_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(20_000);
     let folder = tempfile::tempdir().unwrap();
-    let log = open(&LogOptions::at(format!("embedded:{}", folder.path().display()))).unwrap();
+    let log = open(&LogOptions::embedded(folder.path())).unwrap();
     let written = history::write(&log, jobs).await;
     println!("{written} events of {jobs} jobs on the log");
 

@@ -105,9 +105,10 @@ async fn what_an_upstream_delivers_twice_or_late_is_applied_once_in_order() {
     for seed in 0..3 {
         let folder = tempfile::tempdir().unwrap();
         let broker = SimulatedBroker::new(seed, 2, SimulatedFaults::wild());
-        let url = format!("embedded:{}", folder.path().join("copy").display());
         let republish_after = Duration::from_millis(20);
-        let log = broker.open(&LogOptions { republish_after, ..LogOptions::at(url) }).unwrap();
+        let log = broker
+            .open(&LogOptions { republish_after, ..LogOptions::embedded(folder.path().join("copy")) })
+            .unwrap();
         let house = House { log: Arc::clone(&log), ..House::new() };
         let projection = if seed % 2 == 0 { Trails::partitioned() } else { Trails::joined(2) };
         let workers = house.workers(vec![projection.clone()]);

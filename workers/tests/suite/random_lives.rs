@@ -31,9 +31,13 @@ impl Life {
         if random.random_bool(0.5) {
             // Two partitions, so that a joined document is fed from both.
             let broker = SimulatedBroker::new(seed, 2, SimulatedFaults::default());
-            let url = format!("embedded:{}", house.folder.path().join("copy").display());
             let republish_after = Duration::from_millis(50);
-            house.log = broker.open(&LogOptions { republish_after, ..LogOptions::at(url) }).unwrap();
+            house.log = broker
+                .open(&LogOptions {
+                    republish_after,
+                    ..LogOptions::embedded(house.folder.path().join("copy"))
+                })
+                .unwrap();
         }
         let trails = match random.random_range(0..3) {
             0 => Trails::partitioned(),

@@ -13,7 +13,7 @@ use events::{
 use super::counter::{Count, Counter, request};
 
 fn open(folder: &Path) -> (Arc<dyn EventLog>, Executor) {
-    let log = events::open(&LogOptions::at(format!("embedded:{}", folder.display()))).expect("opens");
+    let log = events::open(&LogOptions::embedded(folder)).expect("opens");
     let settings = ExecutorSettings::default();
     let clock = DomainClock::default();
     let executor = Executor::start(Arc::clone(&log), Arc::new(Policy::default()), clock, None, settings);

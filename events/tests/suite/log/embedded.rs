@@ -11,7 +11,7 @@ struct Embedded(TempDir);
 
 impl Embedded {
     fn options(&self) -> LogOptions {
-        LogOptions::at(format!("embedded:{}", self.0.path().display()))
+        LogOptions::embedded(self.0.path())
     }
 }
 

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use super::support::{ALL, JOBS, append, clock, commit, history, job, wait};
 
 fn options(folder: &Path) -> LogOptions {
-    LogOptions::at(format!("embedded:{}", folder.display()))
+    LogOptions::embedded(folder)
 }
 
 fn open(folder: &Path) -> Result<Arc<dyn EventLog>, LogError> {

@@ -15,10 +15,7 @@ use tempfile::TempDir;
 use super::support::{JOBS, append, commit, history, job, wait};
 
 fn options(folder: &TempDir) -> LogOptions {
-    LogOptions {
-        republish_after: Duration::from_millis(5),
-        ..LogOptions::at(format!("embedded:{}", folder.path().display()))
-    }
+    LogOptions { republish_after: Duration::from_millis(5), ..LogOptions::embedded(folder.path()) }
 }
 
 fn folder() -> TempDir {

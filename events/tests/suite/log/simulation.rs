@@ -61,7 +61,7 @@ struct World {
 
 impl Process {
     fn start(&mut self, broker: &Arc<SimulatedBroker>) {
-        let options = LogOptions::at(format!("embedded:{}", self.folder.path().display()));
+        let options = LogOptions::embedded(self.folder.path());
         self.running.get_or_insert_with(|| broker.open_stepped(&options).unwrap());
     }
 

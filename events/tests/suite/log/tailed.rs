@@ -23,7 +23,7 @@ impl Tailed {
 
     fn options(&self) -> LogOptions {
         let republish_after = Duration::from_millis(5);
-        LogOptions { republish_after, ..LogOptions::at(format!("embedded:{}", self.folder.path().display())) }
+        LogOptions { republish_after, ..LogOptions::embedded(self.folder.path()) }
     }
 }
 

@@ -63,8 +63,7 @@ impl House {
 }
 
 fn open_log(folder: &std::path::Path) -> Arc<dyn EventLog> {
-    let url = format!("embedded:{}", folder.join("log").display());
-    events::log::open(&LogOptions::at(url)).unwrap()
+    events::log::open(&LogOptions::embedded(folder.join("log"))).unwrap()
 }
 
 fn open_store(folder: &std::path::Path, name: &str) -> Arc<dyn ReadStore> {
