@@ -9,6 +9,8 @@
 
 pub mod envelope;
 pub mod ids;
+#[allow(dead_code, unused_imports, reason = "the log on Kafka and the topic of keys come to use it")]
+mod kafka;
 pub mod keys;
 pub mod log;
 pub mod money;

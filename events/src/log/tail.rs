@@ -71,6 +71,7 @@ impl Tail {
     pub(super) fn turn(&mut self, wait: Duration) -> Result<Turn, LogError> {
         self.compare()?;
         if !self.compared {
+            self.check_refused()?;
             return Ok(Turn { records: 0, resting: true });
         }
         let polled = match self.upstream.poll(&self.source, RECORDS_MAX, wait) {
@@ -79,6 +80,7 @@ impl Tail {
                 polled
             }
             Err(away) => {
+                self.check_refused()?;
                 tracing::debug!(%away, "no records");
                 self.progress.set_away(Some(away.0));
                 return Ok(Turn { records: 0, resting: true });
@@ -101,6 +103,11 @@ impl Tail {
                 resting: polled.records.is_empty() && !polled.failed.is_empty(),
             }),
         }
+    }
+
+    /// What does not answer may have found out that it must not be followed.
+    fn check_refused(&self) -> Result<(), LogError> {
+        self.upstream.refused().map_or(Ok(()), |reason| Err(LogError::Refused(reason)))
     }
 
     /// Judges records in order and writes the valid ones with the offsets they came from, in one transaction. What must

@@ -66,4 +66,10 @@ pub(super) trait Upstream: Send + Sync + 'static {
 
     /// The record at exactly this offset; `None` when there is none.
     fn record_at(&self, partition: Partition, offset: Offset) -> Result<Option<Record>, Away>;
+
+    /// Why no copy may follow it any more: it lost history, is another log, or is set up to lose some. Found out when it is
+    /// opened, or later; from then on every question ends in [`Away`].
+    fn refused(&self) -> Option<String> {
+        None
+    }
 }
