@@ -53,7 +53,12 @@ pub(super) fn decide<A: Aggregate>(
     stream: StreamId,
     batch: Vec<Waiting<A>>,
 ) -> Option<Decided<A>> {
-    let folded = match core.states.fold::<A>(stream) {
+    // A copy that lags behind its upstream could lack what these very commands wrote before.
+    let judged = core
+        .log
+        .stale()
+        .map_or_else(|| core.states.fold::<A>(stream), |reason| Err(Outage::Unavailable(reason)));
+    let folded = match judged {
         Ok(folded) => folded,
         Err(outage) => {
             batch.into_iter().for_each(|waiting| without_state(core, stream, waiting, &outage));

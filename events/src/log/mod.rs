@@ -19,7 +19,10 @@ use crate::{
 
 mod copy;
 mod embedded;
+mod freshness;
+mod intake;
 mod judge;
+mod judging;
 mod options;
 mod pending;
 mod progress;
@@ -28,7 +31,10 @@ mod queue;
 pub mod simulated;
 mod tail;
 mod tailed;
+mod unwritten;
 mod upstream;
+mod view;
+mod write_behind;
 
 pub use options::{KafkaOptions, LogOptions};
 
@@ -218,7 +224,9 @@ pub trait EventLog: Send + Sync + 'static {
     /// Sends `commit` on its way and gives the verdict when it has been judged.
     ///
     /// The future may take as long as the upstream is away; dropping it takes nothing back. The caller keeps at most
-    /// one unjudged commit per stream. `Ok` means: durable, and visible to every read of this log from now on.
+    /// one unjudged commit per stream. `Ok` means: durable on whatever orders the commits, and visible from now on to
+    /// [`EventLog::load`], [`EventLog::head`] and [`EventLog::find_command`]. Subscribers ([`EventLog::read`],
+    /// [`EventLog::end`], [`EventLog::changes`]) see it moments later, when it is in the copy's file.
     fn append(&self, commit: NewCommit) -> Verdict;
 
     /// The commits of `stream` that hold events after version `after`, oldest first, at most `limit`.
@@ -245,6 +253,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// # Errors
     /// [`LogError::File`].
     fn find_command(&self, stream: StreamId, command: CommandId) -> Result<Option<KnownCommand>, LogError>;
+
+    /// Why no decision should rest on this copy now, such as that it has not caught up since it was opened; `None` when it
+    /// is as new as it can be. What is found in a stale copy is true all the same; what is not found may be there.
+    fn stale(&self) -> Option<String> {
+        None
+    }
 
     /// The commits of `partition` after `after` ([`crate::stream::BEFORE_FIRST`] for all), in offset order.
     ///

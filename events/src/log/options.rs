@@ -36,6 +36,10 @@ pub struct LogOptions {
     pub read_only: bool,
     /// The most pages of 4 KiB that the file may have; `None` for as many as the disk holds. Tests fill a disk with it.
     pub pages_max: Option<u32>,
+    /// Commits that were judged and may wait for the copy's writer; beyond it the upstream is not polled.
+    pub unwritten_commits_max: usize,
+    /// As [`Self::unwritten_commits_max`], in bytes of memory.
+    pub unwritten_bytes_max: usize,
     /// How long an append over an upstream stays without a sign before its commit is published again.
     pub republish_after: Duration,
     /// How long [`close`](super::EventLog::close) waits for an upstream to show what was published.
@@ -102,6 +106,8 @@ impl LogOptions {
             reader_connections_max: 4,
             read_only: false,
             pages_max: None,
+            unwritten_commits_max: 32_768,
+            unwritten_bytes_max: 64 << 20,
             republish_after: Duration::from_secs(10),
             close_wait: Duration::from_secs(5),
         }

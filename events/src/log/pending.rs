@@ -32,6 +32,19 @@ struct Pending {
     _room: OwnedSemaphorePermit,
 }
 
+/// The verdict over a record, whoever published it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// Its commit.
+    pub(super) commit: CommitId,
+    /// The stream of the commit.
+    pub(super) stream: StreamId,
+    /// Where the stream stands now.
+    pub(super) head: Version,
+    /// Where the commit stands; `None` when it is void.
+    pub(super) appended: Option<Appended>,
+}
+
 /// All of them, by commit and by stream.
 #[derive(Default)]
 pub(super) struct PendingAppends {
@@ -80,25 +93,35 @@ impl PendingAppends {
         true
     }
 
-    /// Gives the verdict over one commit, when it is one of ours. True when somebody waited for it.
+    /// Gives one verdict, when the commit is one of ours. True when somebody waited for it.
     pub(super) fn settle(&self, commit: CommitId, verdict: &Result<Appended, AppendError>) -> bool {
-        let mut state = self.lock();
-        let pending = state.remove(commit);
-        drop(state);
+        let pending = self.lock().remove(commit);
         let waited = pending.is_some();
-        for answer in pending.into_iter().flat_map(|pending| pending.answers) {
-            // Nobody may be listening any more; that takes nothing back.
-            let _ = answer.send(verdict.clone());
-        }
+        pending.into_iter().for_each(|pending| pending.answer(verdict));
         waited
     }
 
-    /// The commits of `stream` that the stream, now at `head`, has passed: they will be void whenever they come.
-    pub(super) fn passed(&self, stream: StreamId, head: Version) -> Vec<CommitId> {
-        let state = self.lock();
-        let ids = state.streams.get(&stream).map_or(&[][..], Vec::as_slice);
-        let passed = |id: &&CommitId| state.commits.get(*id).is_some_and(|known| known.first_version <= head);
-        ids.iter().filter(passed).copied().collect()
+    /// Answers all who wait for these records, and those whose streams have passed their commits: they will be void whenever
+    /// they come. Gives how many commits of ours were in conflict.
+    pub(super) fn judged(&self, judged: &[Judged]) -> usize {
+        let mut answers = Vec::new();
+        let mut state = self.lock();
+        for Judged { commit, stream, head, appended } in judged {
+            if state.commits.is_empty() {
+                break;
+            }
+            let conflict = Err(AppendError::Conflict { head: *head });
+            if let Some(pending) = state.remove(*commit) {
+                answers.push((pending, appended.map_or(conflict.clone(), Ok)));
+            }
+            for passed in state.passed(*stream, *head) {
+                answers.extend(state.remove(passed).map(|pending| (pending, conflict.clone())));
+            }
+        }
+        drop(state);
+        let conflicts = answers.iter().filter(|(_, verdict)| verdict.is_err()).count();
+        answers.into_iter().for_each(|(pending, verdict)| pending.answer(&verdict));
+        conflicts
     }
 
     /// The record of a commit that is still pending, to publish it, or to publish it again.
@@ -138,12 +161,19 @@ impl PendingAppends {
         AppendError::Unavailable(reason.unwrap_or_else(|| "the log is closed".into()))
     }
 
-    /// Takes nothing more, and leaves what is pending in doubt: it may be on the upstream.
+    /// Takes nothing more. What was published is left in doubt: it may be on the upstream. What was not, certainly is not.
     pub(super) fn abandon(&self, reason: &str) {
         self.close(reason);
-        let ids: Vec<CommitId> = self.lock().commits.keys().copied().collect();
-        for id in ids {
-            self.settle(id, &Err(AppendError::InDoubt(reason.to_owned())));
+        let mut state = self.lock();
+        state.streams.clear();
+        let commits = std::mem::take(&mut state.commits);
+        drop(state);
+        for pending in commits.into_values() {
+            let verdict = match pending.published {
+                Some(_) => AppendError::InDoubt(reason.to_owned()),
+                None => AppendError::Unavailable(reason.to_owned()),
+            };
+            pending.answer(&Err(verdict));
         }
     }
 
@@ -153,7 +183,23 @@ impl PendingAppends {
     }
 }
 
+impl Pending {
+    fn answer(self, verdict: &Result<Appended, AppendError>) {
+        for answer in self.answers {
+            // Nobody may be listening any more; that takes nothing back.
+            let _ = answer.send(verdict.clone());
+        }
+    }
+}
+
 impl State {
+    /// The commits of `stream` that a stream at `head` has passed.
+    fn passed(&self, stream: StreamId, head: Version) -> Vec<CommitId> {
+        let ids = self.streams.get(&stream).map_or(&[][..], Vec::as_slice);
+        let passed = |id: &&CommitId| self.commits.get(*id).is_some_and(|known| known.first_version <= head);
+        ids.iter().filter(passed).copied().collect()
+    }
+
     fn remove(&mut self, commit: CommitId) -> Option<Pending> {
         let pending = self.commits.remove(&commit)?;
         if let Some(ids) = self.streams.get_mut(&pending.stream) {

@@ -20,6 +20,7 @@ use super::{
     tail::Tail,
     tailed::Tailed,
     upstream::{Away, Polled, Record, SourceRecord, Upstream},
+    write_behind::WriteBehind,
 };
 use crate::{
     ids::CommitId,
@@ -118,8 +119,8 @@ impl SimulatedBroker {
         self: &Arc<Self>,
         options: &LogOptions,
     ) -> Result<(Arc<dyn EventLog>, SteppedTail), LogError> {
-        let (engine, tail) = Tailed::prepare(&options.folder, options, self.connect())?;
-        Ok((Arc::new(engine), SteppedTail { tail: Some(tail) }))
+        let (engine, tail, writer) = Tailed::prepare(&options.folder, options, self.connect())?;
+        Ok((Arc::new(engine), SteppedTail { tail: Some(tail), writer: Some(writer) }))
     }
 
     fn connect(self: &Arc<Self>) -> Arc<dyn Upstream> {
@@ -343,10 +344,11 @@ impl Upstream for Connection {
 /// The tail of a log that is driven by a test. Dropping it and the log is a crash: nothing is awaited.
 pub struct SteppedTail {
     tail: Option<Tail>,
+    writer: Option<WriteBehind>,
 }
 
 impl SteppedTail {
-    /// Polls once, judges, writes the copy, answers; gives how many records were judged.
+    /// Polls once, judges, answers; gives how many records were judged.
     ///
     /// # Errors
     /// When the copy stopped, now or before.
@@ -361,6 +363,20 @@ impl SteppedTail {
                 Err(error)
             }
         }
+    }
+
+    /// Writes to the copy what was judged; gives how many commits that were.
+    ///
+    /// # Errors
+    /// When the copy's file failed, now or before.
+    pub fn write(&mut self) -> Result<usize, LogError> {
+        let writer =
+            self.writer.as_mut().ok_or_else(|| LogError::File("the copy's writer has stopped".into()))?;
+        writer.step().inspect_err(|error| {
+            if let Some(writer) = self.writer.take() {
+                writer.fail(error.clone());
+            }
+        })
     }
 
     /// Publishes again what has not been seen, as after a long silence.

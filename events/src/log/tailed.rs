@@ -1,29 +1,45 @@
 //! An engine over an upstream: many processes publish, every copy judges what it reads there, all come to the same history.
 //!
-//! An append publishes its commit and is answered when this process, tailing the upstream, has reached that record, judged it
-//! and written it to its copy. Nothing else is trusted: no delivery report settles anything. A commit whose delivery is
-//! said to have failed, or of which nothing was heard for long, is published again as it is; when both arrive, the second is
-//! void. A commit whose stream was passed by another can only become void, and is a conflict at once.
+//! An append publishes its commit and is answered when this process, tailing the upstream, has reached that record and judged
+//! it in memory. Nothing else is trusted: no delivery report settles anything. A commit whose delivery is said to have failed,
+//! or of which nothing was heard for long, is published again as it is; when both arrive, the second is void. A commit whose
+//! stream was passed by another can only become void, and is a conflict at once.
+//!
+//! The copy is written behind the answers, by a thread of its own, with the upstream's offsets in the same transaction. Until
+//! then what was judged is read from memory by all who decide; subscribers see it when it is written. The hand-over is
+//! bounded: when the file lags too far the tail stops polling, and when that lasts commits are refused.
+//!
+//! When a process dies, its copy may lack commits that it had answered. They are on the upstream, and are judged again with
+//! the same verdict when the process comes back. Until it has reached the end that the upstream had then, it does not know
+//! what its own clients were told: a command that is repeated would not be found. The version rule forbids that it is applied
+//! twice: whatever is decided on an older state is void. But it could be rejected by an older state although it was carried
+//! out. So [`EventLog::stale`] tells those who decide to wait for the end; the same when the copy has not been seen to be at
+//! the upstream's end for [`super::freshness::STALE_AFTER`], because the upstream is away, this process was frozen, or its
+//! file does not keep up. Within that bound rejections may be stale.
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::watch;
 
 use super::{
-    AppendError, EventLog, KnownCommand, LogError, LogOptions, LogStatus, ReadLimit, StoredCommit, Verdict,
-    VerifyReport,
+    EventLog, KnownCommand, LogError, LogOptions, LogStatus, ReadLimit, StoredCommit, Verdict, VerifyReport,
     copy::{self, CopyPlan, CopyReader, Durability},
     embedded::check_new,
-    pending::{Answer, PendingAppends},
+    freshness::Freshness,
+    intake::Intake,
+    judging::Judging,
+    pending::PendingAppends,
     progress::{CLOSED, Progress},
-    queue::{ROOM_UNIT_BYTES, room_units, settle},
-    tail::Tail,
+    tail::{Shared, Tail},
+    unwritten::{Bounds, Unwritten},
     upstream::Upstream,
+    view::JudgedView,
+    write_behind::WriteBehind,
 };
 use crate::{
     envelope::NewCommit,
@@ -35,32 +51,36 @@ use crate::{
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// How long the tail rests when the upstream is away or only says that deliveries failed.
 const REST: Duration = Duration::from_millis(20);
+/// How often the upstream is asked for its ends.
+const ENDS_EVERY: Duration = Duration::from_secs(1);
 
 /// The port over an upstream and a copy of it.
 pub(super) struct Tailed {
     intake: Arc<Intake>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    view: JudgedView,
+    reader: Arc<CopyReader>,
+    pending: Arc<PendingAppends>,
+    progress: Arc<Progress>,
+    freshness: Arc<Freshness>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    closing: Arc<Closing>,
     commit_bytes_max: usize,
 }
 
-/// What an append needs on its way out, whenever it is polled.
-struct Intake {
-    reader: Arc<CopyReader>,
-    upstream: Arc<dyn Upstream>,
-    pending: Arc<PendingAppends>,
-    progress: Arc<Progress>,
-    /// Bounds what is pending.
-    room: Arc<Semaphore>,
-    room_max: u32,
+/// Wakes the thread that asks for ends when the log is closed.
+#[derive(Default)]
+struct Closing {
+    closed: Mutex<bool>,
+    changed: Condvar,
 }
 
 impl Tailed {
-    /// Opens the copy in `folder` and a tail that somebody has to drive.
+    /// Opens the copy in `folder`, a tail and a writer that somebody has to drive.
     pub(super) fn prepare(
         folder: &Path,
         options: &LogOptions,
         upstream: Arc<dyn Upstream>,
-    ) -> Result<(Self, Tail), LogError> {
+    ) -> Result<(Self, Tail, WriteBehind), LogError> {
         let plan = CopyPlan {
             log: Some(upstream.log()),
             partitions: upstream.partitions(),
@@ -68,110 +88,115 @@ impl Tailed {
         };
         let copy = copy::open(folder, options, &plan)?;
         let reader = Arc::clone(copy.reader());
+        let source: Vec<_> = reader.rows().iter().map(|row| (row.partition, row.source_offset)).collect();
+        let bounds =
+            Bounds { commits_max: options.unwritten_commits_max, bytes_max: options.unwritten_bytes_max };
+        let unwritten = Arc::new(Unwritten::new(bounds, &source));
         let (pending, progress) = (Arc::new(PendingAppends::default()), Arc::new(Progress::default()));
-        let tail = Tail::new(
-            folder,
-            options,
-            copy,
-            Arc::clone(&upstream),
+        let freshness = Arc::new(Freshness::new(&source));
+        let view = JudgedView::new(Arc::clone(&unwritten), Arc::<CopyReader>::clone(&reader));
+        let writer = WriteBehind::new(folder, options.wal_bytes_max, copy, unwritten, Arc::clone(&progress))?;
+        let judging = Judging::new(view.clone(), Arc::clone(&pending), Arc::clone(&progress), source);
+        let shared = Shared {
+            reader: Arc::clone(&reader),
+            upstream: Arc::clone(&upstream),
+            pending: Arc::clone(&pending),
+            progress: Arc::clone(&progress),
+            freshness: Arc::clone(&freshness),
+        };
+        let tail = Tail::new(judging, shared)?;
+        let intake = Intake::new(
+            view.clone(),
+            upstream,
             Arc::clone(&pending),
             Arc::clone(&progress),
-        )?;
-        let room_max = room_units(options.queue_bytes_max, Semaphore::MAX_PERMITS);
-        let room = Arc::new(Semaphore::new(room_max as usize));
-        let intake = Arc::new(Intake { reader, upstream, pending, progress, room, room_max });
-        let engine = Self { intake, thread: Mutex::new(None), commit_bytes_max: options.commit_bytes_max };
-        Ok((engine, tail))
+            options.queue_bytes_max,
+        );
+        let engine = Self {
+            intake,
+            view,
+            reader,
+            pending,
+            progress,
+            freshness,
+            threads: Mutex::default(),
+            closing: Arc::default(),
+            commit_bytes_max: options.commit_bytes_max,
+        };
+        Ok((engine, tail, writer))
     }
 
-    /// Opens the copy in `folder` and tails the upstream on a thread.
+    /// Opens the copy in `folder`, tails the upstream on one thread and writes the copy on another.
     pub(super) fn open(
         folder: &Path,
         options: &LogOptions,
         upstream: Arc<dyn Upstream>,
     ) -> Result<Self, LogError> {
-        let (engine, tail) = Self::prepare(folder, options, upstream)?;
+        let (engine, tail, writer) = Self::prepare(folder, options, Arc::clone(&upstream))?;
         let limits = (options.republish_after, options.close_wait);
-        let thread = std::thread::Builder::new()
-            .name("log-tail".into())
-            .spawn(move || run(tail, limits.0, limits.1))
-            .map_err(|e| LogError::File(format!("no thread for the tail: {e}")))?;
-        *engine.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        engine.spawn("log-writer", move || writer.run())?;
+        engine.spawn("log-tail", move || run(tail, limits.0, limits.1))?;
+        let (freshness, closing) = (Arc::clone(&engine.freshness), Arc::clone(&engine.closing));
+        engine.spawn("log-ends", move || closing.ask_until_closed(&freshness, &*upstream))?;
         Ok(engine)
+    }
+
+    fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
+        let thread = std::thread::Builder::new()
+            .name(name.into())
+            .spawn(work)
+            .map_err(|e| LogError::File(format!("no thread {name}: {e}")))?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
     }
 }
 
-impl Intake {
-    /// Publishes a commit for which there is room.
-    fn publish(&self, commit: NewCommit, answer: Answer, room: OwnedSemaphorePermit) {
-        let (id, stream, first_version) = (commit.id, commit.stream, commit.first_version);
-        let partition = self.upstream.partition_of(stream);
-        // First noted, then compared: a head that moves in between is seen here, or finds the note there. Only what was
-        // compared is published, by whomever.
-        if !self.pending.enter(commit, partition, answer, room) {
-            return;
+impl Closing {
+    fn ask_until_closed(&self, freshness: &Freshness, upstream: &dyn Upstream) {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*closed {
+            drop(closed);
+            if let Err(away) = freshness.ask(upstream) {
+                tracing::debug!(%away, "the ends of the upstream are not known");
+            }
+            closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = self.changed.wait_timeout_while(closed, ENDS_EVERY, |closed| !*closed);
+            closed = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        match self.reader.head(stream) {
-            Ok(head) if head + 1 == first_version => {
-                if let Some((partition, record, id)) = self.pending.publication(id) {
-                    self.upstream.publish(partition, record, id);
-                }
-            }
-            // What is ahead of the head must never be published: a gap stops every copy.
-            Ok(head) => {
-                if self.pending.settle(id, &Err(AppendError::Conflict { head })) {
-                    self.progress.conflicted();
-                }
-            }
-            Err(error) => {
-                self.pending.settle(id, &Err(AppendError::Unavailable(error.to_string())));
-            }
-        }
+    }
+
+    fn close(&self) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
     }
 }
 
 impl EventLog for Tailed {
     fn id(&self) -> LogId {
-        self.intake.reader.log()
+        self.reader.log()
     }
 
     fn append(&self, commit: NewCommit) -> Verdict {
         if let Err(refusal) = check_new(&commit, self.commit_bytes_max) {
             return Box::pin(std::future::ready(Err(refusal)));
         }
-        let units = room_units(commit.body.len() + ROOM_UNIT_BYTES, self.intake.room_max as usize);
-        let (answer, verdict) = oneshot::channel();
-        let intake = Arc::clone(&self.intake);
-        match Arc::clone(&intake.room).try_acquire_many_owned(units) {
-            Ok(room) => {
-                intake.publish(commit, answer, room);
-                Box::pin(async move { settle(verdict.await) })
-            }
-            // Full or closed: which of the two, the future finds out.
-            Err(_) => Box::pin(async move {
-                match Arc::clone(&intake.room).acquire_many_owned(units).await {
-                    Ok(room) => intake.publish(commit, answer, room),
-                    Err(_) => return Err(intake.pending.unavailable()),
-                }
-                settle(verdict.await)
-            }),
-        }
+        self.intake.append(commit)
     }
 
     fn load(&self, stream: StreamId, after: Version, limit: usize) -> Result<Vec<StoredCommit>, LogError> {
-        self.intake.reader.load(stream, after, limit)
+        self.view.load(stream, after, limit)
     }
 
     fn head(&self, stream: StreamId) -> Result<Version, LogError> {
-        self.intake.reader.head(stream)
+        self.view.head(stream)
     }
 
     fn head_in_memory(&self, stream: StreamId) -> Option<Version> {
-        self.intake.reader.head_in_memory(stream)
+        self.view.head_in_memory(stream)
     }
 
     fn find_command(&self, stream: StreamId, command: CommandId) -> Result<Option<KnownCommand>, LogError> {
-        self.intake.reader.find_command(stream, command)
+        self.view.find_command(stream, command)
     }
 
     fn read(
@@ -180,19 +205,23 @@ impl EventLog for Tailed {
         after: Offset,
         limit: ReadLimit,
     ) -> Result<Vec<StoredCommit>, LogError> {
-        self.intake.reader.read(partition, after, limit)
+        self.reader.read(partition, after, limit)
     }
 
     fn partitions(&self) -> Vec<Partition> {
-        self.intake.reader.rows().iter().map(|row| row.partition).collect()
+        self.reader.rows().iter().map(|row| row.partition).collect()
     }
 
     fn end(&self, partition: Partition) -> Result<Offset, LogError> {
-        Ok(self.intake.reader.end(partition))
+        Ok(self.reader.end(partition))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.intake.progress.changes()
+        self.progress.changes()
+    }
+
+    fn stale(&self) -> Option<String> {
+        self.freshness.stale()
     }
 
     fn commit_bytes_max(&self) -> usize {
@@ -200,24 +229,25 @@ impl EventLog for Tailed {
     }
 
     fn status(&self) -> LogStatus {
-        self.intake.progress.status()
+        LogStatus { behind: self.freshness.behind(), ..self.progress.status() }
     }
 
     fn verify(&self) -> Result<VerifyReport, LogError> {
-        self.intake.reader.verify()
+        self.reader.verify()
     }
 
     fn close(&self) {
-        self.intake.progress.stop(CLOSED);
-        self.intake.pending.close(CLOSED);
-        self.intake.room.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        self.progress.stop(CLOSED);
+        self.intake.close(CLOSED);
+        self.closing.close();
+        // The tail ends first, the writer when it has written what the tail judged.
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
             // A panic over there has already been reported by the panic hook, and its commits are in doubt.
             let _ = thread.join();
         }
-        self.intake.pending.abandon("the log was closed before the commit was judged");
-        self.intake.reader.close();
+        self.pending.abandon("the log was closed before the commit was judged");
+        self.reader.close();
     }
 }
 

@@ -109,6 +109,14 @@ impl CopyReader {
         self.heads.get(&stream).map(|head| head.version)
     }
 
+    /// Where `stream` stands in the copy; `None` when it has no commit.
+    pub(in crate::log) fn standing(&self, stream: StreamId) -> Result<Option<Head>, LogError> {
+        match self.heads.get(&stream) {
+            Some(head) => Ok(Some(head)),
+            None => self.pool.with(|connection| head_in_file(connection, stream)),
+        }
+    }
+
     /// See [`crate::log::EventLog::head`].
     pub(in crate::log) fn head(&self, stream: StreamId) -> Result<Version, LogError> {
         if let Some(version) = self.head_in_memory(stream) {
@@ -287,6 +295,22 @@ impl CopyReader {
             Ok(())
         })
     }
+}
+
+/// Where a stream stands as the connection sees the file; `None` when it has no commit.
+pub(super) fn head_in_file(connection: &Connection, stream: StreamId) -> Result<Option<Head>, LogError> {
+    cached(
+        connection,
+        "SELECT s.key, e.entry, c.chain FROM streams s CROSS JOIN entries e CROSS JOIN commits c
+         WHERE s.uuid = ?1 AND s.category = ?2 AND e.stream = s.key AND e.entry < x'' AND c.position = e.position
+         ORDER BY e.entry DESC LIMIT 1",
+    )?
+    .query_row(name_of(&stream), |row| {
+        let version = row.get::<_, i64>(1)?.cast_unsigned();
+        Ok(Head { key: row.get(0)?, version, chain: ChainHash(row.get(2)?) })
+    })
+    .optional()
+    .map_err(file_error)
 }
 
 /// A statement that is prepared once per connection.

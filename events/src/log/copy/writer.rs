@@ -2,14 +2,15 @@
 
 use std::{collections::HashMap, fs::File, sync::Arc, sync::atomic::Ordering};
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 
-use super::{CopyReader, file_error, row_checksum, schema};
+use super::{CopyReader, file_error, reader::head_in_file, row_checksum, schema};
 use crate::{
     envelope::CommandSpan,
     log::{
         ChainHash, LogError,
         judge::{Judgement, judge},
+        judging::JudgedCommit,
     },
     stream::{BEFORE_FIRST, Offset, Partition, Position, StreamId, Version},
 };
@@ -18,11 +19,11 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(in crate::log) struct Head {
     /// The stream's integer key.
-    key: i64,
+    pub(super) key: i64,
     /// The version of its last event.
     pub(in crate::log) version: Version,
     /// Its hash chain.
-    chain: ChainHash,
+    pub(in crate::log) chain: ChainHash,
 }
 
 /// A commit on its way into the copy.
@@ -118,17 +119,7 @@ impl CopyWriter {
         if let Some(head) = self.reader.heads.get(&stream) {
             return Ok(Some(head));
         }
-        self.statement(
-            "SELECT s.key, e.entry, c.chain FROM streams s CROSS JOIN entries e CROSS JOIN commits c
-             WHERE s.uuid = ?1 AND s.category = ?2 AND e.stream = s.key AND e.entry < x'' AND c.position = e.position
-             ORDER BY e.entry DESC LIMIT 1",
-        )?
-        .query_row((stream.uuid.as_bytes().as_slice(), stream.category.name()), |row| {
-            let version = row.get::<_, i64>(1)?.cast_unsigned();
-            Ok(Head { key: row.get(0)?, version, chain: ChainHash(row.get(2)?) })
-        })
-        .optional()
-        .map_err(file_error)
+        head_in_file(&self.connection, stream)
     }
 
     /// The offset after the partition's last commit, the open transaction included.
@@ -149,20 +140,68 @@ impl CopyWriter {
         if judgement != Judgement::Valid {
             return Ok(Outcome::Refused(judgement, version));
         }
-        assert!(
-            offset > self.ends[partition] && offset <= schema::OFFSET_MAX,
-            "offsets grow and fit a position"
-        );
         let head = match head {
             Some(head) => head,
             None => self.add_stream(candidate.stream)?,
         };
-        let row = self.reader.partitions[partition].row.row_of(offset);
-        let head = self.add_rows(row, head, candidate)?;
-        self.changed.insert(candidate.stream, head);
-        self.ends[partition] = offset;
+        let chain = head.chain.link(candidate.body);
+        self.add_valid(partition, offset, head, chain, candidate)?;
         let partition = self.reader.partitions[partition].row.partition;
         Ok(Outcome::Added(Position { partition, offset }))
+    }
+
+    /// Adds a commit that was judged valid before. The copy must agree: it must stand where the commit was judged to follow.
+    pub(in crate::log) fn add_judged(&mut self, judged: &JudgedCommit) -> Result<(), LogError> {
+        let JudgedCommit { commit, commands, before, body_checksum, partition } = judged;
+        let known = if commit.first_version == 1 {
+            // Judged to be the first of its stream. Were it not, the index of the streams' names would refuse it.
+            None
+        } else {
+            self.head(commit.stream)?
+        };
+        let (version, chain) = known.map_or((0, ChainHash::default()), |head| (head.version, head.chain));
+        if judge(version, commit.first_version) != Judgement::Valid || chain != *before {
+            return Err(LogError::Refused(format!(
+                "the copy of stream {} stands at version {version} and cannot be followed by the commit at {}, which was \
+                 judged valid",
+                commit.stream, commit.position
+            )));
+        }
+        let head = match known {
+            Some(head) => head,
+            None => self.add_stream(commit.stream)?,
+        };
+        let candidate = Candidate {
+            stream: commit.stream,
+            first_version: commit.first_version,
+            count: commit.count,
+            commands,
+            body: &commit.body,
+            body_checksum: *body_checksum,
+        };
+        self.add_valid(*partition, commit.position.offset, head, commit.chain, &candidate)
+    }
+
+    /// Adds a commit behind `head`, with which its stream's chain is `chain`.
+    fn add_valid(
+        &mut self,
+        partition: usize,
+        offset: Offset,
+        head: Head,
+        chain: ChainHash,
+        candidate: &Candidate<'_>,
+    ) -> Result<(), LogError> {
+        assert!(
+            offset > self.ends[partition] && offset <= schema::OFFSET_MAX,
+            "offsets grow and fit a position"
+        );
+        let row = self.reader.partitions[partition].row.row_of(offset);
+        let version = head.version + u64::from(candidate.count);
+        let head = Head { key: head.key, version, chain };
+        self.add_rows(row, head, candidate)?;
+        self.changed.insert(candidate.stream, head);
+        self.ends[partition] = offset;
+        Ok(())
     }
 
     fn add_stream(&mut self, stream: StreamId) -> Result<Head, LogError> {
@@ -174,9 +213,8 @@ impl CopyWriter {
         Ok(Head { key, version: 0, chain: ChainHash::default() })
     }
 
-    fn add_rows(&self, row: i64, head: Head, candidate: &Candidate<'_>) -> Result<Head, LogError> {
-        let chain = head.chain.link(candidate.body);
-        let version = head.version + u64::from(candidate.count);
+    /// Writes a commit with which its stream stands at `head`.
+    fn add_rows(&self, row: i64, head: Head, candidate: &Candidate<'_>) -> Result<(), LogError> {
         let checksum =
             row_checksum(candidate.body_checksum, candidate.stream, candidate.first_version, candidate.count);
         self.statement("INSERT INTO commits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
@@ -186,12 +224,12 @@ impl CopyWriter {
                 candidate.first_version.cast_signed(),
                 candidate.count,
                 checksum,
-                chain.0.as_slice(),
+                head.chain.0.as_slice(),
                 candidate.body
             ])
             .map_err(file_error)?;
         self.statement("INSERT INTO entries (stream, entry, position) VALUES (?1, ?2, ?3)")?
-            .execute((head.key, version.cast_signed(), row))
+            .execute((head.key, head.version.cast_signed(), row))
             .map_err(file_error)?;
         // A command that is already known keeps its first outcome.
         let mut statement = self.statement(
@@ -210,7 +248,7 @@ impl CopyWriter {
                 ])
                 .map_err(file_error)?;
         }
-        Ok(Head { key: head.key, version, chain })
+        Ok(())
     }
 
     /// Notes, within the open transaction, that the upstream was judged up to `offset`.

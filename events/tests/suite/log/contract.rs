@@ -8,7 +8,9 @@ use events::{
     stream::BEFORE_FIRST,
 };
 
-use super::support::{ALL, JOBS, append, clock, commit, commit_of, history, job, stamp, wait};
+use super::support::{
+    ALL, JOBS, append, clock, commit, commit_of, history, job, stamp, wait, wait_until_seen,
+};
 
 /// One log that can be opened, closed and opened again.
 pub(crate) trait Engine {
@@ -75,11 +77,12 @@ pub(crate) fn a_commit_is_appended_where_the_stream_stands(engine: &impl Engine)
 pub(crate) fn a_stale_version_is_refused_with_the_head(engine: &impl Engine) {
     let log = engine.open();
     let stream = job();
-    append(&log, commit(stream, 1, 3)).unwrap();
+    let appended = append(&log, commit(stream, 1, 3)).unwrap();
     for stale in 1..=3 {
         assert_eq!(append(&log, commit(stream, stale, 1)), Err(AppendError::Conflict { head: 3 }));
     }
     assert_eq!(log.head(stream), Ok(3));
+    wait_until_seen(&log, appended.position);
     assert_eq!(history(&log, JOBS).len(), 1);
     assert_eq!(log.status().conflicts, 3);
 }
@@ -125,6 +128,7 @@ pub(crate) fn a_partition_is_read_in_order_from_any_position(engine: &impl Engin
         positions.push(append(&log, commit(job(), 1, 1)).unwrap().position);
     }
     assert!(positions.is_sorted());
+    wait_until_seen(&log, positions[19]);
     assert_eq!(log.end(JOBS), Ok(positions[19].offset));
     let all = history(&log, JOBS);
     assert_eq!(all.iter().map(|commit| commit.position).collect::<Vec<_>>(), positions);
@@ -136,7 +140,8 @@ pub(crate) fn a_partition_is_read_in_order_from_any_position(engine: &impl Engin
 pub(crate) fn reads_keep_their_limits(engine: &impl Engine) {
     let log = engine.open();
     for _ in 0..5 {
-        append(&log, commit(job(), 1, 1)).unwrap();
+        let appended = append(&log, commit(job(), 1, 1)).unwrap();
+        wait_until_seen(&log, appended.position);
     }
     let all = history(&log, JOBS);
     let body = all[0].body.len();
@@ -193,7 +198,9 @@ pub(crate) fn streams_of_one_service_stay_out_of_the_partition_of_another(engine
     let log = engine.open();
     let (here, there) = (job(), clock());
     let appended = append(&log, commit(there, 1, 1)).unwrap();
-    append(&log, commit(here, 1, 1)).unwrap();
+    let other = append(&log, commit(here, 1, 1)).unwrap();
+    wait_until_seen(&log, appended.position);
+    wait_until_seen(&log, other.position);
     assert_eq!(appended.position.partition.service, there.category.service());
     assert!(log.partitions().contains(&appended.position.partition) && log.partitions().is_sorted());
     assert_eq!(history(&log, JOBS).len(), 1);
@@ -295,7 +302,7 @@ pub(crate) fn many_writers_wait_for_room_and_all_get_through(engine: &impl Engin
     let verdicts: Vec<_> = (0..50).map(|_| log.append(commit(job(), 1, 1))).collect();
     let waiting: Vec<_> = verdicts.into_iter().map(|verdict| std::thread::spawn(|| wait(verdict))).collect();
     for verdict in waiting {
-        verdict.join().unwrap().unwrap();
+        wait_until_seen(&log, verdict.join().unwrap().unwrap().position);
     }
     assert_eq!(history(&log, JOBS).len(), 50);
 }
@@ -308,7 +315,7 @@ pub(crate) fn everything_is_there_after_opening_again(engine: &impl Engine) {
         assert_eq!(history(&log, JOBS), before);
         assert_eq!(log.head(stream), Ok(2 * round));
         append(&log, commit(stream, 2 * round + 1, 2)).unwrap();
-        append(&log, commit(job(), 1, 1)).unwrap();
+        wait_until_seen(&log, append(&log, commit(job(), 1, 1)).unwrap().position);
         before = history(&log, JOBS);
         assert_eq!(before.len() as u64, 2 * (round + 1));
         if round % 2 == 0 {
@@ -358,7 +365,7 @@ pub(crate) fn every_chain_verifies(engine: &impl Engine) {
             append(&log, commit_of(*stream, 2 * round.cast_unsigned() + 1, &commands)).unwrap();
         }
     }
-    append(&log, commit(clock(), 1, 4)).unwrap();
+    wait_until_seen(&log, append(&log, commit(clock(), 1, 4)).unwrap().position);
     let report = log.verify().unwrap();
     assert_eq!((report.streams, report.commits, report.events), (31, 361, 724));
 }

@@ -8,3 +8,4 @@ mod several;
 mod simulation;
 mod support;
 mod tailed;
+mod write_behind;

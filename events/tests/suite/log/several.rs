@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use events::{
-    Partition,
+    Partition, Position,
     log::{
         AppendError, EventLog, LogError, LogOptions,
         simulated::{SimulatedBroker, SimulatedFaults},
@@ -12,7 +12,7 @@ use events::{
 };
 use tempfile::TempDir;
 
-use super::support::{JOBS, append, commit, history, job, wait};
+use super::support::{JOBS, append, commit, history, job, wait, wait_until_seen};
 
 fn options(folder: &TempDir) -> LogOptions {
     LogOptions { republish_after: Duration::from_millis(5), ..LogOptions::embedded(folder.path()) }
@@ -27,11 +27,8 @@ fn catch_up(log: &Arc<dyn EventLog>, broker: &SimulatedBroker, partition: Partit
     // A last commit by this very process: when it is judged, so is all that was before it.
     broker.land();
     append(log, commit(job(), 1, 1)).unwrap();
-    let end = broker.records(partition).last().map_or(BEFORE_FIRST, |record| record.0);
-    let mut changes = log.changes();
-    while log.end(partition).unwrap() < end {
-        wait(changes.changed()).unwrap();
-    }
+    let offset = broker.records(partition).last().map_or(BEFORE_FIRST, |record| record.0);
+    wait_until_seen(log, Position { partition, offset });
 }
 
 #[test]
@@ -167,6 +164,7 @@ fn reason_of_stop(happens: impl FnOnce(&SimulatedBroker)) -> String {
     let stopped = tail.turn().unwrap_err().to_string();
     assert!(matches!(wait(pending), Err(AppendError::InDoubt(_))));
     assert!(matches!(append(&log, commit(job(), 1, 1)), Err(AppendError::Unavailable(_))));
+    tail.write().unwrap();
     assert_eq!(
         history(&log, JOBS).len(),
         1,
@@ -178,6 +176,7 @@ fn reason_of_stop(happens: impl FnOnce(&SimulatedBroker)) -> String {
     drop((log, tail));
     let (log, mut tail) = broker.open_stepped(&options(&folder)).unwrap();
     assert_eq!(tail.turn().unwrap_err().to_string(), stopped);
+    tail.write().unwrap();
     assert_eq!(history(&log, JOBS).len(), 1);
     stopped
 }

@@ -11,7 +11,7 @@ use events::{
     CommandStamp, Offset, Partition, StreamId, Version,
     envelope::parse_body,
     log::{
-        AppendError, EventLog, LogOptions, Verdict,
+        AppendError, ChainHash, EventLog, LogOptions, Verdict,
         simulated::{SimulatedBroker, SimulatedFaults, SteppedTail},
     },
 };
@@ -91,7 +91,8 @@ impl World {
         let broker = Arc::clone(&self.broker);
         match self.random.random_range(0..100) {
             0..40 => self.append(index),
-            40..85 => self.turn(index),
+            40..75 => self.turn(index),
+            75..85 => self.write(index),
             85..90 => self.processes[index].crash(),
             90..93 => broker.set_away(true),
             93..97 => broker.set_away(false),
@@ -128,6 +129,12 @@ impl World {
         }
     }
 
+    fn write(&mut self, index: usize) {
+        if let Some((_, tail)) = &mut self.processes[index].running {
+            tail.write().unwrap();
+        }
+    }
+
     /// Takes the verdicts that are there.
     fn collect(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
@@ -138,6 +145,10 @@ impl World {
                     Poll::Pending => process.awaited.push(one),
                     Poll::Ready(Ok(appended)) => {
                         let Awaited { stream, first_version, stamp, .. } = one;
+                        let (log, _) = process.running.as_ref().expect("a crash clears what is awaited");
+                        let known = log.find_command(stream, stamp.command_id).unwrap().unwrap();
+                        assert_eq!((known.first_version, known.position), (first_version, appended.position));
+                        assert_eq!(whole_stream(log, stream), log.head(stream).unwrap());
                         let (partition, offset) = (appended.position.partition, appended.position.offset);
                         self.acknowledged.push(Acknowledged {
                             stream,
@@ -169,6 +180,7 @@ impl World {
                 if let Some((_, tail)) = &mut self.processes[index].running {
                     tail.republish();
                     judged += tail.turn().unwrap();
+                    tail.write().unwrap();
                 }
             }
             self.collect();
@@ -216,6 +228,16 @@ impl World {
             }
         }
     }
+}
+
+/// Loads a stream, written or not, and gives the version that it ends with; its versions and chain are without a gap.
+fn whole_stream(log: &Arc<dyn EventLog>, stream: StreamId) -> Version {
+    let (mut version, mut chain) = (0, ChainHash::default());
+    for commit in log.load(stream, 0, usize::MAX).unwrap() {
+        assert_eq!((commit.first_version, commit.chain), (version + 1, chain.link(&commit.body)));
+        (version, chain) = (commit.last_version(), commit.chain);
+    }
+    version
 }
 
 /// Gives how many appends were acknowledged and how many were conflicts.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use events::{
-    Category, CommandStamp, CommitBuilder, Id, Partition, Service, StreamId, Timestamp, Version,
+    Category, CommandStamp, CommitBuilder, Id, Partition, Position, Service, StreamId, Timestamp, Version,
     envelope::{CommandHash, NewCommit},
     ids::{CommandId, JobId},
     log::{AppendError, Appended, EventLog, ReadLimit, StoredCommit},
@@ -84,7 +84,15 @@ pub(crate) fn append(log: &Arc<dyn EventLog>, commit: NewCommit) -> Result<Appen
     wait(log.append(commit))
 }
 
-/// Every commit of a partition.
+/// Waits until subscribers see what stands at `position`: an append is answered a moment earlier.
+pub(crate) fn wait_until_seen(log: &Arc<dyn EventLog>, position: Position) {
+    let mut changes = log.changes();
+    while log.end(position.partition).unwrap() < position.offset {
+        wait(changes.changed()).unwrap();
+    }
+}
+
+/// Every commit of a partition that subscribers see.
 pub(crate) fn history(log: &Arc<dyn EventLog>, partition: Partition) -> Vec<StoredCommit> {
     log.read(partition, BEFORE_FIRST, ALL).unwrap()
 }
