@@ -91,7 +91,12 @@ pub fn stream(number: u128) -> StreamId {
 
 pub async fn append(log: &dyn EventLog, stream: StreamId, events: u64) {
     let commit = commit_at(stream, log.head(stream).unwrap() + 1, events);
-    log.append(commit).await.unwrap();
+    let position = log.append(commit).await.unwrap().position;
+    // A commit is answered a moment before subscribers see it, and what is waited for afterwards is the end that they see.
+    let mut changes = log.changes();
+    while log.end(position.partition).unwrap() < position.offset {
+        changes.changed().await.unwrap();
+    }
 }
 
 /// A commit of events that say nothing but that they are there.
