@@ -8,9 +8,9 @@ mod murmur2;
 mod settings;
 mod topics;
 
-pub(crate) use context::ClientLog;
+pub(crate) use context::{ClientLog, log_error, log_line};
 pub(crate) use murmur2::partition_of;
-pub(crate) use settings::Cluster;
+pub(crate) use settings::{Cluster, client_error};
 pub(crate) use topics::{Admin, Ensured, TopicPlan, TopicSetting, Wanted};
 
 /// Why the cluster was not what was asked of it.

@@ -42,8 +42,7 @@ impl Freshness {
     pub(super) fn ask(&self, upstream: &dyn Upstream) -> Result<Vec<Offset>, Away> {
         let at = Instant::now();
         let partitions: Vec<Partition> = self.lock().judged.iter().map(|(partition, _)| *partition).collect();
-        let ends = partitions.into_iter().map(|partition| upstream.end(partition));
-        let ends = ends.collect::<Result<Vec<Offset>, Away>>()?;
+        let ends = upstream.ends(&partitions)?;
         let mut state = self.lock();
         state.known.clone_from(&ends);
         // Ends that move on while they are not reached must not be chased: those asked first are what counts.

@@ -157,7 +157,7 @@ impl Tail {
     }
 
     fn not_compared(&self, away: Away) {
-        tracing::warn!(%away, "the copy could not be compared with the upstream yet");
+        tracing::debug!(%away, "the copy could not be compared with the upstream yet");
         self.progress.set_away(Some(away.0));
     }
 

@@ -64,6 +64,11 @@ pub(super) trait Upstream: Send + Sync + 'static {
     /// The offset of the last record of a partition; [`crate::stream::BEFORE_FIRST`] when there is none.
     fn end(&self, partition: Partition) -> Result<Offset, Away>;
 
+    /// [`Self::end`] of several partitions, in their order.
+    fn ends(&self, partitions: &[Partition]) -> Result<Vec<Offset>, Away> {
+        partitions.iter().map(|partition| self.end(*partition)).collect()
+    }
+
     /// The record at exactly this offset; `None` when there is none.
     fn record_at(&self, partition: Partition, offset: Offset) -> Result<Option<Record>, Away>;
 

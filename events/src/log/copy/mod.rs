@@ -73,6 +73,11 @@ pub(super) fn open(folder: &Path, options: &LogOptions, plan: &CopyPlan) -> Resu
     CopyWriter::new(connection, reader, lock)
 }
 
+/// Whether an earlier run left a file in `folder`.
+pub(super) fn exists(folder: &Path) -> bool {
+    folder.join(FILE).exists()
+}
+
 /// Opens the copy in `folder` for reading beside a process that writes it.
 pub(super) fn open_read_only(folder: &Path, options: &LogOptions) -> Result<Arc<CopyReader>, LogError> {
     let path = folder.join(FILE);

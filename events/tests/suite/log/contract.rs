@@ -22,11 +22,11 @@ pub(crate) trait Engine {
     fn open_with_queue(&self, queue_bytes_max: usize) -> Arc<dyn EventLog>;
 }
 
-/// Runs every promise over an engine.
+/// Runs every promise over an engine. Attributes before its name go to every test.
 macro_rules! contract {
-    ($engine:ty) => {
+    ($(#[$attribute:meta])* $engine:ty) => {
         crate::log::contract::contract!(
-            $engine:
+            $(#[$attribute])* $engine;
             a_commit_is_appended_where_the_stream_stands
             a_stale_version_is_refused_with_the_head
             a_version_ahead_of_the_head_is_refused_with_the_head
@@ -47,8 +47,18 @@ macro_rules! contract {
             every_chain_verifies
         );
     };
-    ($engine:ty: $($promise:ident)*) => {
-        $(#[test] fn $promise() { crate::log::contract::$promise(&<$engine as crate::log::contract::Engine>::new()); })*
+    ($(#[$attribute:meta])* $engine:ty; $($promise:ident)*) => {
+        crate::log::contract::contract!(@ { $(#[$attribute])* } $engine; $($promise)*);
+    };
+    (@ $attributes:tt $engine:ty; $($promise:ident)*) => {
+        $(crate::log::contract::contract!(@one $attributes $engine; $promise);)*
+    };
+    (@one { $(#[$attribute:meta])* } $engine:ty; $promise:ident) => {
+        #[test]
+        $(#[$attribute])*
+        fn $promise() {
+            crate::log::contract::$promise(&<$engine as crate::log::contract::Engine>::new());
+        }
     };
 }
 pub(crate) use contract;

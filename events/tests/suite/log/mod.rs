@@ -3,6 +3,7 @@
 
 mod contract;
 mod embedded;
+mod kafka;
 mod recovery;
 mod several;
 mod simulation;

@@ -1,0 +1,5 @@
+//! The log on a real Kafka: under the contract, beside other processes, and where it must refuse.
+
+mod contract;
+mod several;
+mod support;

@@ -1,0 +1,54 @@
+//! The cluster of the tests, and logs on it under prefixes of their own.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use events::{
+    Id,
+    ids::JobId,
+    log::{EventLog, KafkaOptions, LogOptions},
+};
+
+/// How long a test waits for what must come; generous, so that a slow machine fails no test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The cluster that the tests were started with.
+pub(crate) fn brokers() -> String {
+    std::env::var("GUILDHALL_STACK_KAFKA").expect(
+        "GUILDHALL_STACK_KAFKA names no brokers: run this test as compose/stack run --only kafka -- cargo test …",
+    )
+}
+
+/// A prefix that no other test has.
+pub(crate) fn prefix() -> String {
+    format!("test-{}", JobId::fresh().uuid().simple())
+}
+
+/// A log with one partition a service, whatever the cluster.
+pub(crate) fn options(brokers: &str, prefix: &str, folder: &Path) -> LogOptions {
+    let kafka = KafkaOptions { topic_prefix: prefix.to_owned(), partitions: 1, ..KafkaOptions::default() };
+    LogOptions { kafka, ..LogOptions::kafka(brokers, folder) }
+}
+
+/// Waits until something holds.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until every copy has judged what every other has.
+pub(crate) fn wait_until_equal(logs: &[Arc<dyn EventLog>]) {
+    wait_until("the copies are equal", || {
+        let ends = |log: &Arc<dyn EventLog>| -> Vec<_> {
+            log.partitions().into_iter().map(|partition| log.end(partition).unwrap()).collect()
+        };
+        let first = ends(&logs[0]);
+        logs.iter().all(|log| ends(log) == first)
+    });
+}
