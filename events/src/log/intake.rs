@@ -82,7 +82,7 @@ impl Intake {
         }
         match self.view.head(stream) {
             Ok(head) if head + 1 == first_version => {
-                if let Some((partition, record, id)) = self.pending.publication(id) {
+                if let Some((partition, record, id)) = self.pending.first_publication(id) {
                     self.upstream.publish(partition, record, id);
                 }
             }

@@ -13,6 +13,7 @@ use crate::{
     stream::{LogId, Offset, Partition, Position, StreamId, Version},
 };
 
+mod clock;
 mod copy;
 mod embedded;
 mod freshness;
@@ -28,6 +29,7 @@ mod queue;
 pub mod simulated;
 mod tail;
 mod tailed;
+mod turns;
 mod unwritten;
 mod upstream;
 mod view;

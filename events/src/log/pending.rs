@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{AppendError, Appended, judge::FORMAT, upstream::Record};
+use super::{AppendError, Appended, clock::Clock, judge::FORMAT, turns::Turns, upstream::Record};
 use crate::{
     envelope::NewCommit,
     ids::CommitId,
@@ -26,7 +26,7 @@ struct Pending {
     record: Record,
     /// Everyone who appended this very commit.
     answers: Vec<Answer>,
-    /// When it was published last; `None` until it was compared with its stream's head.
+    /// When it was published last; `None` until it was compared with its stream's head and had its turn.
     published: Option<Instant>,
     /// Its place among the bounded many, given back with the verdict.
     _room: OwnedSemaphorePermit,
@@ -46,8 +46,8 @@ pub(super) struct Judged {
 }
 
 /// All of them, by commit and by stream.
-#[derive(Default)]
 pub(super) struct PendingAppends {
+    clock: Clock,
     state: Mutex<State>,
 }
 
@@ -56,13 +56,24 @@ struct State {
     commits: HashMap<CommitId, Pending>,
     /// As a rule one a stream: callers keep at most one unjudged commit per stream.
     streams: HashMap<StreamId, Vec<CommitId>>,
+    turns: Turns,
+    /// Commits that let others have their turn, and until when. Some may have been answered meanwhile.
+    held: Vec<(Instant, CommitId)>,
     closed: Option<String>,
 }
 
 /// A record to be published.
 pub(super) type Publication = (Partition, Record, CommitId);
 
+/// How often to look for commits whose wait is over, while streams are contended.
+const HELD_POLL_WAIT: Duration = Duration::from_millis(2);
+
 impl PendingAppends {
+    /// None is pending; waits are measured by `clock`.
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, state: Mutex::default() }
+    }
+
     /// Notes a commit before it is compared with its stream's head. False when no commit is taken any more, or this one is
     /// already under way.
     pub(super) fn enter(
@@ -104,15 +115,19 @@ impl PendingAppends {
     /// Answers all who wait for these records, and those whose streams have passed their commits: they will be void whenever
     /// they come. Gives how many commits of ours were in conflict.
     pub(super) fn judged(&self, judged: &[Judged]) -> usize {
-        let mut answers = Vec::new();
+        let (mut answers, now) = (Vec::new(), self.clock.now());
         let mut state = self.lock();
         for Judged { commit, stream, head, appended } in judged {
-            if state.commits.is_empty() {
-                break;
-            }
             let conflict = Err(AppendError::Conflict { head: *head });
-            if let Some(pending) = state.remove(*commit) {
-                answers.push((pending, appended.map_or(conflict.clone(), Ok)));
+            match state.remove(*commit) {
+                Some(pending) => {
+                    if appended.is_some() {
+                        let round_trip = pending.published.map(|at| now.saturating_duration_since(at));
+                        state.turns.won(*stream, *commit, round_trip, now);
+                    }
+                    answers.push((pending, appended.map_or(conflict.clone(), Ok)));
+                }
+                None => state.turns.foreign(*stream, *commit, appended.is_some(), now),
             }
             for passed in state.passed(*stream, *head) {
                 answers.extend(state.remove(passed).map(|pending| (pending, conflict.clone())));
@@ -124,19 +139,53 @@ impl PendingAppends {
         conflicts
     }
 
-    /// The record of a commit that is still pending, to publish it, or to publish it again.
+    /// The record of a commit to publish it for the first time; `None` when it must let another process have its turn on the
+    /// stream first, or is not pending any more.
+    pub(super) fn first_publication(&self, commit: CommitId) -> Option<Publication> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let stream = state.commits.get(&commit)?.stream;
+        if let Some(until) = state.turns.held_until(stream, now) {
+            state.held.push((until, commit));
+            return None;
+        }
+        state.publication(commit, now)
+    }
+
+    /// The records of commits whose wait for their turn is over.
+    pub(super) fn due(&self) -> Vec<Publication> {
+        let mut state = self.lock();
+        if state.held.is_empty() {
+            return Vec::new();
+        }
+        let now = self.clock.now();
+        let held = std::mem::take(&mut state.held);
+        let (due, held) = held.into_iter().partition(|(until, _)| *until <= now);
+        state.held = held;
+        due.into_iter()
+            .filter_map(|(_, commit): (Instant, CommitId)| state.publication(commit, now))
+            .collect()
+    }
+
+    /// For how long a poll may wait, at most `wait`, so that commits which let others go first do not wait for nothing.
+    pub(super) fn poll_wait(&self, wait: Duration) -> Duration {
+        let state = self.lock();
+        let is_watched = !state.held.is_empty() || state.turns.is_any_contended(self.clock.now());
+        if is_watched { wait.min(HELD_POLL_WAIT) } else { wait }
+    }
+
+    /// The record of a commit that is still pending, to publish it again; `None` when it was not published before.
     pub(super) fn publication(&self, commit: CommitId) -> Option<Publication> {
-        self.lock().commits.get_mut(&commit).map(|pending| {
-            pending.published = Some(Instant::now());
-            (pending.partition, pending.record.clone(), commit)
-        })
+        let mut state = self.lock();
+        state.commits.get(&commit)?.published?;
+        state.publication(commit, self.clock.now())
     }
 
     /// The commits that were published at least `silence` ago.
     pub(super) fn silent(&self, silence: Duration) -> Vec<(CommitId, Partition)> {
-        let state = self.lock();
-        let is_silent = |pending: &Pending| pending.published.is_some_and(|since| since.elapsed() >= silence);
-        let silent = state.commits.iter().filter(|(_, pending)| is_silent(pending));
+        let (state, now) = (self.lock(), self.clock.now());
+        let is_silent = |at: Instant| now.saturating_duration_since(at) >= silence;
+        let silent = state.commits.iter().filter(|(_, pending)| pending.published.is_some_and(is_silent));
         silent.map(|(id, pending)| (*id, pending.partition)).collect()
     }
 
@@ -193,6 +242,12 @@ impl Pending {
 }
 
 impl State {
+    fn publication(&mut self, commit: CommitId, now: Instant) -> Option<Publication> {
+        let pending = self.commits.get_mut(&commit)?;
+        pending.published = Some(now);
+        Some((pending.partition, pending.record.clone(), commit))
+    }
+
     /// The commits of `stream` that a stream at `head` has passed.
     fn passed(&self, stream: StreamId, head: Version) -> Vec<CommitId> {
         let ids = self.streams.get(&stream).map_or(&[][..], Vec::as_slice);

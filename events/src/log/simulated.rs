@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     EventLog, LogError, LogOptions,
+    clock::Clock,
     judge::FORMAT,
     tail::Tail,
     tailed::Tailed,
@@ -60,6 +61,8 @@ pub struct SimulatedBroker {
     partitions_per_service: u16,
     state: Mutex<State>,
     arrived: Condvar,
+    /// For the logs that are driven turn by turn.
+    clock: Clock,
 }
 
 struct State {
@@ -100,6 +103,7 @@ impl SimulatedBroker {
             partitions_per_service: partitions_per_service.max(1),
             state: Mutex::new(state),
             arrived: Condvar::new(),
+            clock: Clock::simulated(),
         })
     }
 
@@ -119,7 +123,8 @@ impl SimulatedBroker {
         self: &Arc<Self>,
         options: &LogOptions,
     ) -> Result<(Arc<dyn EventLog>, SteppedTail), LogError> {
-        let (engine, tail, writer) = Tailed::prepare(&options.folder, options, self.connect())?;
+        let (engine, tail, writer) =
+            Tailed::prepare(&options.folder, options, self.connect(), self.clock.clone())?;
         Ok((Arc::new(engine), SteppedTail { tail: Some(tail), writer: Some(writer) }))
     }
 
@@ -141,6 +146,11 @@ impl SimulatedBroker {
         state.deliver();
         drop(state);
         self.arrived.notify_all();
+    }
+
+    /// Lets time pass for the logs that are driven turn by turn.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
     }
 
     /// Everything that is still under way arrives, or is lost, now.

@@ -73,6 +73,7 @@ impl Tail {
             self.check_refused()?;
             return Ok(Turn { records: 0, resting: true });
         }
+        let wait = self.pending.poll_wait(wait);
         let polled = match self.upstream.poll(self.judging.source(), RECORDS_MAX, wait) {
             Ok(polled) => {
                 self.progress.set_away(None);
@@ -81,6 +82,7 @@ impl Tail {
             Err(away) => {
                 self.check_refused()?;
                 tracing::debug!(%away, "no records");
+                self.publish_due();
                 self.progress.set_away(Some(away.0));
                 return Ok(Turn { records: 0, resting: true });
             }
@@ -91,6 +93,7 @@ impl Tail {
             self.judging.answer();
         }
         self.freshness.judged(self.judging.source());
+        self.publish_due();
         for commit in &polled.failed {
             self.publish_again(*commit);
         }
@@ -114,6 +117,13 @@ impl Tail {
             parsed => parsed,
         };
         self.judging.judge(Reached { partition, offset, parsed, body: record.body })
+    }
+
+    /// Publishes commits that have let others go first for long enough.
+    fn publish_due(&self) {
+        for (partition, record, commit) in self.pending.due() {
+            self.upstream.publish(partition, record, commit);
+        }
     }
 
     /// Publishes a commit that is still pending once more. Its stream has not passed it, or it would have been answered.

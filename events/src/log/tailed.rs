@@ -28,6 +28,7 @@ use tokio::sync::watch;
 
 use super::{
     EventLog, KnownCommand, LogError, LogOptions, LogStatus, ReadLimit, StoredCommit, Verdict, VerifyReport,
+    clock::Clock,
     copy::{self, CopyPlan, CopyReader, Durability},
     embedded::check_new,
     freshness::Freshness,
@@ -80,6 +81,7 @@ impl Tailed {
         folder: &Path,
         options: &LogOptions,
         upstream: Arc<dyn Upstream>,
+        clock: Clock,
     ) -> Result<(Self, Tail, WriteBehind), LogError> {
         let plan = CopyPlan {
             log: Some(upstream.log()),
@@ -92,7 +94,7 @@ impl Tailed {
         let bounds =
             Bounds { commits_max: options.unwritten_commits_max, bytes_max: options.unwritten_bytes_max };
         let unwritten = Arc::new(Unwritten::new(bounds, &source));
-        let (pending, progress) = (Arc::new(PendingAppends::default()), Arc::new(Progress::default()));
+        let (pending, progress) = (Arc::new(PendingAppends::new(clock)), Arc::new(Progress::default()));
         let freshness = Arc::new(Freshness::new(&source));
         let view = JudgedView::new(Arc::clone(&unwritten), Arc::<CopyReader>::clone(&reader));
         let writer = WriteBehind::new(folder, options.wal_bytes_max, copy, unwritten, Arc::clone(&progress))?;
@@ -132,7 +134,7 @@ impl Tailed {
         options: &LogOptions,
         upstream: Arc<dyn Upstream>,
     ) -> Result<Self, LogError> {
-        let (engine, tail, writer) = Self::prepare(folder, options, Arc::clone(&upstream))?;
+        let (engine, tail, writer) = Self::prepare(folder, options, Arc::clone(&upstream), Clock::default())?;
         let limits = (options.republish_after, options.close_wait);
         engine.spawn("log-writer", move || writer.run())?;
         engine.spawn("log-tail", move || run(tail, limits.0, limits.1))?;

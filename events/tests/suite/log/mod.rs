@@ -9,4 +9,5 @@ mod several;
 mod simulation;
 mod support;
 mod tailed;
+mod turns;
 mod write_behind;

@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use events::{
@@ -87,6 +88,7 @@ impl World {
     }
 
     fn step(&mut self) {
+        self.broker.advance(Duration::from_micros(self.random.random_range(0..3000)));
         let index = self.random.random_range(0..PROCESSES);
         let broker = Arc::clone(&self.broker);
         match self.random.random_range(0..100) {
@@ -174,6 +176,7 @@ impl World {
         self.broker.set_away(false);
         self.broker.land();
         loop {
+            self.broker.advance(Duration::from_millis(10));
             let mut judged = 0;
             for index in 0..PROCESSES {
                 self.turn(index);
