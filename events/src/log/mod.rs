@@ -29,12 +29,14 @@ mod queue;
 pub mod simulated;
 mod tail;
 mod tailed;
+pub mod transfer;
 mod turns;
 mod unwritten;
 mod upstream;
 mod view;
 mod write_behind;
 
+pub use copy::{Backup, FolderLock, backup, lock_folder};
 pub use options::{KafkaOptions, LogOptions};
 
 /// Opens the log that `options` names, making it when there is none.

@@ -193,6 +193,16 @@ impl SimulatedBroker {
         records.map(|record| (record.offset, Arc::clone(&record.record.body))).collect()
     }
 
+    /// The records of a partition as anybody can read them, in order: offset, key, format, body.
+    pub fn dump(&self, partition: Partition) -> Vec<(Offset, String, u16, Arc<[u8]>)> {
+        let state = self.lock();
+        let records = state.topics.get(&partition).into_iter().flatten();
+        let dumped = records.map(|SourceRecord { offset, record, .. }| {
+            (*offset, record.key.clone(), record.format, Arc::clone(&record.body))
+        });
+        dumped.collect()
+    }
+
     /// All partitions.
     pub fn partitions(&self) -> Vec<Partition> {
         let numbers = 0..self.partitions_per_service;

@@ -12,6 +12,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
+mod backup;
 mod checkpoint;
 mod pool;
 mod reader;
@@ -19,6 +20,7 @@ mod schema;
 mod verify;
 mod writer;
 
+pub use backup::{Backup, backup};
 pub(super) use checkpoint::Checkpointer;
 pub(super) use reader::CopyReader;
 pub(super) use writer::{Candidate, CopyWriter, Outcome};
@@ -90,6 +92,20 @@ pub(super) fn open_read_only(folder: &Path, options: &LogOptions) -> Result<Arc<
     let reader = Arc::new(CopyReader::new(&path, options, log, rows));
     reader.check_ends()?;
     Ok(reader)
+}
+
+/// Holds a data folder: while it lives no process opens the log in it for writing.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+/// Takes the folder, which must be there.
+///
+/// # Errors
+/// [`LogError::Locked`] when a process has it, [`LogError::File`].
+pub fn lock_folder(folder: &Path) -> Result<FolderLock, LogError> {
+    Ok(FolderLock { _file: lock(&folder.join(LOCK))? })
 }
 
 fn lock(path: &Path) -> Result<File, LogError> {
