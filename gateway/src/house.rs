@@ -7,6 +7,7 @@ use commands::{
     test_clock::{TestClock, the_test_clock},
 };
 use events::{
+    LogId,
     keys::{KeyError, KeyRing, MasterKey},
     log::{EventLog, LogError, LogOptions},
     snapshots::SnapshotStore,
@@ -82,7 +83,7 @@ impl House {
         let clock = DomainClock::new();
         let executor = start_executor(&settings, &log, &clock)?;
         set_clock(&settings, &executor, &clock).await?;
-        let store = open_store(&settings).await?;
+        let store = open_store(&settings, log.id()).await?;
         let parts = Parts {
             workers: start_workers(&settings, &log, &store, &executor, &keys, &clock),
             executor,
@@ -124,11 +125,15 @@ pub fn open_log(settings: &Settings, read_only: bool) -> Result<Arc<dyn EventLog
     })
 }
 
-/// The read store, with the collections of every projection made, so that queries are answered from the first moment.
-async fn open_store(settings: &Settings) -> Result<Arc<dyn ReadStore>, OpenError> {
+/// The read store, with the collections of every projection made, so that queries are answered from the first moment. What
+/// another log has left in it is dropped by the process that builds it anew.
+async fn open_store(settings: &Settings, log: LogId) -> Result<Arc<dyn ReadStore>, OpenError> {
     let failed = |error| OpenError::Process(format!("the read store cannot be opened: {error}"));
     let options = StoreOptions::at(format!("embedded:{}", settings.data.display()));
     let store = projections::open(&options).map_err(failed)?;
+    if settings.workers.projectors {
+        workers::drop_foreign(store.as_ref(), log).await.map_err(failed)?;
+    }
     for projection in projections::all() {
         let collections = workers::collections_with_ours(projection.collections());
         store.prepare(&projection.id(), &collections).await.map_err(failed)?;

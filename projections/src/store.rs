@@ -317,6 +317,12 @@ pub trait ReadStore: Send + Sync + 'static {
         partition: Partition,
     ) -> StoreFuture<'a, Option<Checkpoint>>;
 
+    /// From which logs the store was fed: every projection that has checkpoints, in whatever version, with each log that
+    /// they name. An engine that cannot say refuses.
+    fn origins(&self) -> StoreFuture<'_, Vec<(ProjectionId, LogId)>> {
+        Box::pin(async { Err(StoreError::Refused("this engine cannot say which logs fed it".into())) })
+    }
+
     /// One page of documents.
     fn find(&self, query: Query) -> StoreFuture<'_, Page<Json>>;
 

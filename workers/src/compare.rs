@@ -143,7 +143,9 @@ async fn rebuild(
 fn not_rebuilt(trouble: Trouble) -> CompareError {
     match trouble {
         Trouble::Fenced => CompareError::Moved,
-        Trouble::Unavailable(reason) | Trouble::Stopped(reason) => CompareError::NotRebuilt(reason),
+        Trouble::Unavailable(reason) | Trouble::Behind(reason) | Trouble::Stopped(reason) => {
+            CompareError::NotRebuilt(reason)
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod compare;
 
 pub mod dead_letters;
 mod documents;
+mod foreign;
 pub mod operator;
 pub mod processes;
 mod runner;
@@ -19,6 +20,7 @@ mod workers;
 
 pub use compare::{CompareError, Difference, rebuild_and_compare};
 pub use dead_letters::{Letter, RedriveError, Redriven};
+pub use foreign::drop_foreign;
 pub use operator::{LettersCursor, LettersPage};
 pub use processes::{Managers, Processes, PumpStatus};
 pub use runner::progress::collections_with_ours;

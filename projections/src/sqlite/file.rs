@@ -2,7 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
+use events::LogId;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, config::DbConfig, params};
+use uuid::Uuid;
 
 use super::{
     Failure,
@@ -133,6 +135,18 @@ pub(super) fn prepare(
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// Every projection that has checkpoints, with each log that they name.
+pub(super) fn origins(connection: &Connection) -> Result<Vec<(ProjectionId, LogId)>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT DISTINCT projection, version, log FROM guildhall_checkpoints ORDER BY projection, version, log",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let projection = ProjectionId { name: row.get(0)?, version: row.get(1)? };
+        Ok((projection, LogId(Uuid::from_bytes(row.get(2)?))))
+    })?;
+    Ok(rows.collect::<Result<_, rusqlite::Error>>()?)
 }
 
 /// Removes all tables and checkpoints of one version of a projection.

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use events::Partition;
+use events::{LogId, Partition};
 use rusqlite::{ErrorCode, params_from_iter};
 
 use self::{
@@ -122,6 +122,10 @@ impl ReadStore for SqliteStore {
         let read =
             move |connection: &rusqlite::Connection| write::checkpoint(connection, &projection, partition);
         Box::pin(self.readers.run(read))
+    }
+
+    fn origins(&self) -> StoreFuture<'_, Vec<(ProjectionId, LogId)>> {
+        Box::pin(self.readers.run(file::origins))
     }
 
     fn find(&self, query: Query) -> StoreFuture<'_, Page<Json>> {

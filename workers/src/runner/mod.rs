@@ -41,6 +41,8 @@ pub(crate) enum Trouble {
     Fenced,
     /// It may pass by itself.
     Unavailable(String),
+    /// This copy of the log has not caught up with what was already read of that log.
+    Behind(String),
     /// It will not pass by itself.
     Stopped(String),
 }
@@ -82,6 +84,9 @@ pub(crate) struct Handle {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) status: StatusCell,
 }
+
+/// How long a runner waits for a copy of the log that lags before it looks again.
+const BEHIND_PAUSE: Duration = Duration::from_millis(100);
 
 /// Requests that may wait for a runner.
 const REQUESTS_MAX: usize = 64;
@@ -183,12 +188,12 @@ impl<A: Applier> Runner<A> {
     /// Runs until the end of the process; dropping the future at any point loses nothing.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(&self.surroundings.settings);
-        // A checkpoint beyond the end of the log means lost history when the process starts. After another runner
-        // has written it only means that this copy of the log is behind that runner's.
+        // A checkpoint beyond the end of the log means lost history when the process starts and its copy of the log has
+        // caught up. After another runner has written it only means that this copy is behind that runner's.
         let mut within = true;
         while !self.surroundings.ends() {
             let Err(trouble) = self.keep_going(within, &mut backoff).await else { break };
-            within = false;
+            within &= matches!(trouble, Trouble::Behind(_));
             match trouble {
                 Trouble::Fenced => {
                     self.status.count_fenced();
@@ -202,6 +207,14 @@ impl<A: Applier> Runner<A> {
                     self.refuse_redrives(&RedriveError::Unavailable(reason.clone()));
                     self.status.set_state(RunState::Retrying { reason, failures });
                     self.pause(backoff.pause()).await;
+                }
+                Trouble::Behind(reason) => {
+                    self.refuse_redrives(&RedriveError::Unavailable(reason.clone()));
+                    if !matches!(self.status.snapshot().state, RunState::Retrying { .. }) {
+                        tracing::info!(projection = %self.applier.id(), scope = %self.scope, %reason, "runner waits");
+                    }
+                    self.status.set_state(RunState::Retrying { reason, failures: 0 });
+                    self.pause(BEHIND_PAUSE).await;
                 }
                 Trouble::Stopped(reason) => {
                     tracing::error!(projection = %self.applier.id(), scope = %self.scope, %reason, "runner stopped");

@@ -5,7 +5,7 @@
 //! to the same scope, in another partition or by a redrive that moves no checkpoint, fences what was prepared before.
 //! A lease on a scope, when there are several worker processes, belongs into that same document.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use events::{Offset, Partition, stream::BEFORE_FIRST};
 use projections::{
@@ -72,7 +72,17 @@ impl Progress {
         for partition in partitions {
             let checkpoint = store.checkpoint(projection, *partition).await?;
             if let Some(checkpoint) = checkpoint {
-                check(projection, *partition, checkpoint, source, ends[partition], checked)?;
+                let mut end = ends[partition];
+                if checked
+                    && checkpoint.log == source.id()
+                    && checkpoint.offset > end
+                    && source.lags().is_none()
+                {
+                    // What was judged is written a moment later, and only then is it the end.
+                    tokio::time::sleep(WRITTEN_WITHIN).await;
+                    end = source.ends(vec![*partition]).await?[0].1;
+                }
+                check(projection, *partition, checkpoint, source, end, checked)?;
             }
             checkpoints.insert(*partition, checkpoint);
         }
@@ -134,7 +144,8 @@ fn turn_key(scope: &str) -> DocumentKey {
     DocumentKey { collection: TURNS.spec.name, key: scope.to_owned() }
 }
 
-/// A checkpoint of another log, or beyond the end of this one, means that history is not what it was.
+/// A checkpoint of another log, or beyond the end of this one, means that history is not what it was; unless this copy of
+/// it only lags.
 fn check(
     projection: &ProjectionId,
     partition: Partition,
@@ -146,12 +157,18 @@ fn check(
     if checkpoint.log != source.id() {
         return Err(Trouble::Stopped(format!(
             "the checkpoint of {projection} on {partition} belongs to the log {}, and this is the log {}: \
-             give it back its log, or delete the read store so that it is built again",
+             give it back its log, or start the process again, which drops what came from another log and builds it anew",
             checkpoint.log,
             source.id()
         )));
     }
     if within && checkpoint.offset > end {
+        if let Some(reason) = source.lags() {
+            return Err(Trouble::Behind(format!(
+                "{projection} has read {partition} up to {}, and this copy of the log ends at {end}: {reason}",
+                checkpoint.offset
+            )));
+        }
         return Err(Trouble::Stopped(format!(
             "the log lost history: {projection} has read {partition} up to {}, and the log ends at {end}",
             checkpoint.offset
@@ -159,6 +176,9 @@ fn check(
     }
     Ok(())
 }
+
+/// So long after it was judged a commit stands in the log's file.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Letters read at once while a runner starts.
 const LETTERS_PER_PAGE: usize = 500;

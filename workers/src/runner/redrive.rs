@@ -94,7 +94,9 @@ impl<A: Applier> Runner<A> {
                     Trouble::Fenced => {
                         RedriveError::Unavailable("another runner has written meanwhile".to_owned())
                     }
-                    Trouble::Unavailable(reason) => RedriveError::Unavailable(reason.clone()),
+                    Trouble::Unavailable(reason) | Trouble::Behind(reason) => {
+                        RedriveError::Unavailable(reason.clone())
+                    }
                     Trouble::Stopped(reason) => RedriveError::Stopped(reason.clone()),
                 }));
                 return Err(trouble);

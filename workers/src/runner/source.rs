@@ -151,6 +151,12 @@ impl Source {
         self.log.id()
     }
 
+    /// Why this copy of the log may end before the log does; `None` when it has caught up.
+    pub(crate) fn lags(&self) -> Option<String> {
+        let behind = self.log.status().behind;
+        self.log.stale().or_else(|| (behind > 0).then(|| format!("{behind} records are to be read yet")))
+    }
+
     /// Runs a closure that reads the log on a thread that may block.
     async fn blocking<T: Send + 'static>(
         &self,

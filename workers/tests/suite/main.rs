@@ -6,6 +6,7 @@ mod support;
 mod exactly_once;
 mod letters;
 mod managers;
+mod other_logs;
 mod processes;
 mod random_lives;
 mod redrive;
