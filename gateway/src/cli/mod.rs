@@ -2,6 +2,7 @@
 
 mod demo;
 mod log;
+mod log_copy;
 mod logging;
 mod serve;
 mod token;
@@ -65,9 +66,13 @@ enum TokenCommand {
 enum LogCommand {
     /// Walk every hash chain; also while a server runs.
     Verify(log::VerifyLog),
+    /// Copy a log into another, from any engine to any other.
+    Copy(log_copy::CopyLog),
+    /// Copy the files of this node as they are at one moment; also while a server runs.
+    Backup(log::BackUp),
 }
 
-/// How a command ends: 0 ok, 1 error, 2 usage, 7 unreachable.
+/// How a command ends: 0 ok, 1 error, 2 usage, 7 unreachable, 130 interrupted.
 #[derive(Debug)]
 pub enum Failure {
     /// It did not work out.
@@ -76,6 +81,8 @@ pub enum Failure {
     Usage(String),
     /// The server does not answer.
     Unreachable(String),
+    /// Somebody pressed Ctrl-C, or the system ends it.
+    Interrupted(String),
 }
 
 impl Failure {
@@ -84,6 +91,7 @@ impl Failure {
             Self::Error(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Unreachable(_) => ExitCode::from(7),
+            Self::Interrupted(_) => ExitCode::from(130),
         }
     }
 }
@@ -91,7 +99,9 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Error(text) | Self::Usage(text) | Self::Unreachable(text) => f.write_str(text),
+            Self::Error(text) | Self::Usage(text) | Self::Unreachable(text) | Self::Interrupted(text) => {
+                f.write_str(text)
+            }
         }
     }
 }
@@ -136,6 +146,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::User(UserCommand::Create(asked))) => user::create(layers()?.settings()?, &asked),
         Some(Command::Token(TokenCommand::Create(asked))) => token::create(&layers()?.settings()?, &asked),
         Some(Command::Log(LogCommand::Verify(asked))) => log::verify(layers()?.settings()?, asked),
+        Some(Command::Log(LogCommand::Backup(asked))) => log::back_up(&layers()?.settings()?, &asked),
+        Some(Command::Log(LogCommand::Copy(asked))) => log_copy::copy(layers()?.settings()?, &asked),
         Some(Command::Openapi) => print(&openapi_text(&openapi::document(&routes::operations()))),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::harness::{Guild, PASSWORD};
 
-fn guildhall(folder: &Path, arguments: &[&str], input: &str) -> Output {
+pub(crate) fn guildhall(folder: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GUILDHALL_") {
@@ -27,7 +27,7 @@ fn guildhall(folder: &Path, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

@@ -19,6 +19,7 @@ mod etag;
 mod hiring;
 mod idempotency;
 mod jobs;
+mod log_copy;
 mod openapi;
 mod problems;
 mod production;

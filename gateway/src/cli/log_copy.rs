@@ -1,0 +1,257 @@
+//! `guildhall log copy`: a log into another, from any engine to any other, with the keys of personal data.
+
+use std::{
+    io::IsTerminal as _,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use events::{
+    keys::{KeyRing, MasterKey},
+    log::{
+        EventLog, FolderLock, LogError, LogOptions, lock_folder,
+        transfer::{
+            TransferError, TransferGauge, TransferOptions, TransferPhase, TransferReport, transfer,
+            transfer_keys,
+        },
+    },
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use secrecy::ExposeSecret as _;
+
+use super::{Failure, prepared, print};
+use crate::{server, settings::Settings};
+
+/// From where, and to where.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The target must be empty, or hold nothing but an earlier copy: then only what is missing goes over. A copy that breaks
+off, for whatever reason, is taken up by running it again. At the end every stream is compared: same head, same hash
+chain. The copy is a log of its own, with an id of its own: read models are built anew, consistency tokens of the old
+log are refused.
+
+Examples:
+  One machine has become too small; the server is stopped:
+    guildhall log copy --to kafka://kafka-1:9092,kafka-2:9092 --to-folder ./data-kafka
+
+  The same with a short pause: most of it while the server runs, the rest when it has stopped:
+    guildhall log copy --to kafka://kafka-1:9092 --to-folder ./data-kafka --while-running
+    guildhall log copy --to kafka://kafka-1:9092 --to-folder ./data-kafka
+
+  Back to one machine, from the copy that a stopped node has in ./data-kafka:
+    guildhall log copy --from kafka://kafka-1:9092 --from-folder ./data-kafka --to embedded --to-folder ./data
+
+  The topics are lost or damaged, and a node's folder is all there is:
+    guildhall log copy --from embedded --from-folder ./data-kafka --to kafka://kafka-1:9092 --to-prefix guildhall2 \\
+      --to-folder ./data-kafka-2")]
+pub(super) struct CopyLog {
+    /// The log to copy: kafka://HOST:PORT[,HOST:PORT…], or embedded for what lies in the folder, be it a log or a node's copy
+    /// of one. Without it, that of the settings.
+    #[arg(long, value_name = "URL")]
+    from: Option<String>,
+    /// The folder of its files and keys. Without it, that of the settings.
+    #[arg(long, value_name = "DIR")]
+    from_folder: Option<PathBuf>,
+    /// The first word of its topics. Without it, that of the settings.
+    #[arg(long, value_name = "PREFIX")]
+    from_prefix: Option<String>,
+    /// The log to copy it into.
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// The folder for its files and keys; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    to_folder: PathBuf,
+    /// The first word of its topics. Without it, that of the settings.
+    #[arg(long, value_name = "PREFIX")]
+    to_prefix: Option<String>,
+    /// Partitions of each topic that is made. Without it, that of the settings. A log keeps its number for ever.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    to_partitions: Option<u16>,
+    /// Copy although the source is being written, up to where it stands now. Stop its writers and run it again to finish.
+    #[arg(long)]
+    while_running: bool,
+}
+
+/// Copies keys, log, and keys again, and says what both sides hold.
+pub(super) fn copy(settings: Settings, asked: &CopyLog) -> Result<(), Failure> {
+    let (from, to) = (asked.source(&settings), asked.target(&settings));
+    if std::path::absolute(&from.folder).ok() == std::path::absolute(&to.folder).ok() {
+        return Err(Failure::Usage("each of the two logs needs a folder of its own".into()));
+    }
+    let runtime = prepared(&settings)?;
+    let copied = runtime.block_on(async {
+        let stop = server::stop_signal().map_err(|error| Failure::Error(error.to_string()))?;
+        tokio::select! {
+            done = asked.carry_out(&settings, &from, &to) => done,
+            () = stop => Err(Failure::Interrupted(
+                "interrupted; what went over stays, and running it again takes it up".into(),
+            )),
+        }
+    });
+    // A walk over all chains that nobody waits for any more must not keep the process.
+    runtime.shutdown_background();
+    copied
+}
+
+impl CopyLog {
+    fn source(&self, settings: &Settings) -> LogOptions {
+        let url = self.from.clone().unwrap_or_else(|| "embedded".into());
+        let folder = self.from_folder.as_ref().unwrap_or(&settings.data);
+        let mut options = LogOptions::at(url, folder);
+        if let Some(prefix) = &self.from_prefix {
+            options.kafka.topic_prefix.clone_from(prefix);
+        }
+        options
+    }
+
+    fn target(&self, _settings: &Settings) -> LogOptions {
+        let mut options = LogOptions::at(&self.to, &self.to_folder);
+        if let Some(prefix) = &self.to_prefix {
+            options.kafka.topic_prefix.clone_from(prefix);
+        }
+        options.kafka.partitions = self.to_partitions.unwrap_or(options.kafka.partitions);
+        options
+    }
+
+    async fn carry_out(
+        &self,
+        settings: &Settings,
+        from: &LogOptions,
+        to: &LogOptions,
+    ) -> Result<(), Failure> {
+        let (source, _still) = self.open_source(from)?;
+        let target = events::open(to).map_err(|error| named(to, error))?;
+        let keys = [open_keys(settings, from)?, open_keys(settings, to)?];
+        // Before the commits, so that no value arrives without its key, and behind them for those made meanwhile.
+        transfer_keys(&keys[0], &keys[1]).map_err(crate::house::OpenError::from)?;
+        let report = watched(&source, &target).await?;
+        let known = transfer_keys(&keys[0], &keys[1]).map_err(crate::house::OpenError::from)?;
+        for log in [target, source] {
+            let closed = tokio::task::spawn_blocking(move || log.close()).await;
+            closed.map_err(|error| Failure::Error(format!("closing a log broke off: {error}")))?;
+        }
+        let TransferReport { streams, commits, events, appended, .. } = report;
+        print(&format!(
+            "ok: {streams} streams, {commits} commits, {events} events; both hold the same, every chain holds\n\
+             {appended} commits went over now, {} were there already; {} keys, {} people stay erased\n\
+             log {} was copied, log {} is the copy\n",
+            commits - appended,
+            known.keys,
+            known.erased,
+            report.source,
+            report.target,
+        ))?;
+        if !report.grown {
+            return Ok(());
+        }
+        let grown = "the source was written meanwhile: stop what writes it and run this again for the rest";
+        if self.while_running {
+            tracing::warn!("{grown}");
+            return Ok(());
+        }
+        Err(Failure::Error(grown.into()))
+    }
+
+    /// The source. What lies in a folder is only read, so it may be a node's copy of topics that are no more; nobody may
+    /// begin to write it meanwhile, unless that was asked for.
+    fn open_source(&self, options: &LogOptions) -> Result<(Arc<dyn EventLog>, Option<FolderLock>), Failure> {
+        let failed = |error| named(options, error);
+        if options.url != "embedded" {
+            return Ok((events::open(options).map_err(failed)?, None));
+        }
+        if !options.folder.join("log.db").exists() {
+            return Err(Failure::Error(format!("there is no log in {}", options.folder.display())));
+        }
+        let still = match lock_folder(&options.folder) {
+            Err(LogError::Locked) if self.while_running => {
+                tracing::info!("a server has the source: it is copied up to where it stands now");
+                None
+            }
+            locked => Some(locked.map_err(failed)?),
+        };
+        let reading = LogOptions { read_only: true, ..options.clone() };
+        Ok((events::open(&reading).map_err(failed)?, still))
+    }
+}
+
+fn named(options: &LogOptions, error: LogError) -> Failure {
+    let folder = options.folder.display();
+    match error {
+        LogError::Locked => Failure::Error(format!(
+            "the folder {folder} is in use by another process: stop that one first, or pass --while-running to copy what \
+             an embedded log holds by now"
+        )),
+        error => Failure::Error(format!("{} in {folder}: {error}", options.url)),
+    }
+}
+
+fn open_keys(settings: &Settings, options: &LogOptions) -> Result<KeyRing, Failure> {
+    let master = MasterKey::from_hex(settings.secrets.master_key.expose_secret());
+    let opened = master.and_then(|master| KeyRing::open(&options.folder.join("keys.db"), &master));
+    opened.map_err(|error| Failure::Error(format!("the keys in {}: {error}", options.folder.display())))
+}
+
+/// The transfer, with progress on a terminal once it has taken a second.
+async fn watched(source: &Arc<dyn EventLog>, target: &Arc<dyn EventLog>) -> Result<TransferReport, Failure> {
+    let gauge = Arc::new(TransferGauge::default());
+    let watching = std::io::stderr().is_terminal().then(|| tokio::spawn(watch(Arc::clone(&gauge))));
+    let done = transfer(source, target, &TransferOptions::default(), &gauge).await;
+    if let Some(watching) = watching {
+        watching.abort();
+        // Cancelled or not, it is over, and the bar is gone.
+        let _ = watching.await;
+    }
+    done.map_err(|error| match error {
+        TransferError::Away { .. } => Failure::Unreachable(error.to_string()),
+        error => Failure::Error(error.to_string()),
+    })
+}
+
+/// How long a copy takes before its progress is shown.
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
+/// How often it is drawn.
+const DRAWN_EVERY: Duration = Duration::from_millis(200);
+
+async fn watch(gauge: Arc<TransferGauge>) {
+    tokio::time::sleep(SHOWN_AFTER).await;
+    let style = ProgressStyle::with_template("{msg}  {bar:32} {percent}%  {per_sec}  {eta} left")
+        .expect("the template is well-formed");
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style);
+    let bar = Vanishing(bar);
+    let (mut shown, mut since) = (None, Instant::now());
+    loop {
+        let (phase, passed, total) = gauge.read();
+        if shown != Some(phase) {
+            (shown, since) = (Some(phase), Instant::now());
+            bar.0.reset();
+            bar.0.set_message(words(phase));
+        }
+        bar.0.set_length(total);
+        bar.0.set_position(passed);
+        if total == 0 {
+            bar.0.set_message(format!("{} for {} s", words(phase), since.elapsed().as_secs()));
+        }
+        tokio::time::sleep(DRAWN_EVERY).await;
+    }
+}
+
+/// A bar that leaves no trace, however it ends.
+struct Vanishing(ProgressBar);
+
+impl Drop for Vanishing {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn words(phase: TransferPhase) -> &'static str {
+    match phase {
+        TransferPhase::CatchingUp => "reading what the cluster holds",
+        TransferPhase::Comparing => "comparing what is there",
+        TransferPhase::Copying => "copying",
+        TransferPhase::Checking => "comparing every stream",
+        TransferPhase::Verifying => "walking the copy's chains",
+    }
+}
