@@ -177,9 +177,11 @@ fn check_property(name: &str, value: &str) -> Result<(), ClusterError> {
     if REFUSED.contains(&name) || name.starts_with("test.") {
         return refused("Guildhall's promises rest on it; take it out");
     }
-    let scram = name.starts_with("sasl.mechanism") && !value.eq_ignore_ascii_case("PLAIN");
-    let protocol = name == "security.protocol" && value.to_ascii_uppercase().ends_with("SSL");
-    let needs_tls = protocol || scram || name.starts_with("ssl.");
+    let value = value.to_ascii_uppercase();
+    let mechanism =
+        name.starts_with("sasl.mechanism") && (value.starts_with("SCRAM") || value == "OAUTHBEARER");
+    let protocol = name == "security.protocol" && value.ends_with("SSL");
+    let needs_tls = protocol || mechanism || name.starts_with("ssl.");
     if needs_tls && !cfg!(feature = "kafka-tls") {
         return refused("this build has no TLS to Kafka; build with the feature kafka-tls");
     }

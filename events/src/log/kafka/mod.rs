@@ -61,13 +61,13 @@ pub(super) fn open(brokers: &str, options: &LogOptions) -> Result<Tailed, LogErr
         Ok(identity) => (identity, None),
         Err(ClusterError::Refused(reason)) => return Err(LogError::Refused(reason)),
         Err(ClusterError::Away(reason)) => match &known {
-            Some(known) => {
+            Some(known) if known.is_complete() => {
                 tracing::warn!(reason, "Kafka is away: the copy is read, commits wait");
                 (known.identity(), Some(reason))
             }
-            None => {
+            _ => {
                 return Err(LogError::Refused(format!(
-                    "Kafka at {} is away, and there is no copy in '{}' to read meanwhile: {reason}",
+                    "Kafka at {} is away, and there is no copy in '{}' with all that this release needs to go on meanwhile: {reason}",
                     cluster.brokers(),
                     options.folder.display()
                 )));
@@ -118,6 +118,11 @@ impl Known {
             .filter(|(_, partitions)| *partitions > 0)
             .collect();
         Identity { log: self.log, partitions }
+    }
+
+    /// Whether it has every service that this release knows: a newer one may need topics that are yet to be made.
+    fn is_complete(&self) -> bool {
+        self.identity().partitions.len() == Service::ALL.len()
     }
 
     /// What of the copy contradicts what the topics say.
@@ -346,21 +351,26 @@ impl Shared {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks what was checked when the log was opened, and reads again which log it is.
-    fn check(&self, judged: &[(Partition, Offset)], wait: Duration) -> Result<(), ClusterError> {
+    /// Checks again which log the topics are, and that they hold what was judged.
+    fn check_history(&self, judged: &[(Partition, Offset)], wait: Duration) -> Result<(), ClusterError> {
         let deadline = Instant::now() + wait;
         let admin = self.cluster.admin()?;
         let found = Identity::look(&self.cluster, &admin, &self.questions, deadline)?;
         if found.log != self.identity.log || !self.has(&found) {
             return Err(ClusterError::Refused(format!(
-                "the topics {}.* are log {} now, this is a copy of log {}: they were made anew",
+                "the topics {}.* are log {} now, this is a copy of log {}: they were made anew, or the folder belongs to another log",
                 self.cluster.options().topic_prefix,
                 found.log,
                 self.identity.log
             )));
         }
-        checks::check_topics(&admin, &self.topics, self.commit_bytes_max, deadline)?;
         checks::check_history(&self.questions, &self.identity, &self.topics, judged, deadline)
+    }
+
+    /// Checks again how the topics are set.
+    fn check_settings(&self, wait: Duration) -> Result<(), ClusterError> {
+        let admin = self.cluster.admin()?;
+        checks::check_topics(&admin, &self.topics, self.commit_bytes_max, Instant::now() + wait)
     }
 
     /// Whether every partition we know is still one.

@@ -105,7 +105,10 @@ impl Rounds {
 
     /// Checks the topics before anything is read or sent.
     fn check_before_use(&mut self, sight: &Sight) -> Duration {
-        match self.shared.check(&sight.judged, CHECK_WAIT) {
+        let shared = &self.shared;
+        let checked =
+            shared.check_history(&sight.judged, CHECK_WAIT).and_then(|()| shared.check_settings(CHECK_WAIT));
+        match checked {
             Ok(()) => {
                 self.checked = Instant::now();
                 self.reached = Instant::now();
@@ -152,19 +155,30 @@ impl Rounds {
         REST
     }
 
-    /// Checks the topics of a log in use.
+    /// Checks the topics of a log in use. Lost history stops it; a setting by which it could be lost is an alarm, since
+    /// stopping would save nothing.
     fn check_again(&mut self, sight: &Sight) {
-        match self.shared.check(&sight.judged, CHECK_WAIT) {
-            Ok(()) => {
-                self.check_due = false;
-                self.checked = Instant::now();
-            }
+        let checked = match self.shared.check_history(&sight.judged, CHECK_WAIT) {
+            Err(ClusterError::Refused(reason)) => return self.shared.standing.refuse(reason),
+            Err(away) => Err(away),
+            Ok(()) => self.shared.check_settings(CHECK_WAIT),
+        };
+        match checked {
             Err(ClusterError::Away(reason)) => {
                 tracing::debug!(reason, "the topics could not be checked; they will be");
                 self.check_due = true;
+                return;
             }
-            Err(ClusterError::Refused(reason)) => self.shared.standing.refuse(reason),
+            Err(ClusterError::Refused(reason)) => {
+                tracing::error!(
+                    reason,
+                    "history can be lost: this log would be refused if it were opened now"
+                );
+            }
+            Ok(()) => {}
         }
+        self.check_due = false;
+        self.checked = Instant::now();
     }
 
     /// A client that does not get what is there, for long, is replaced.

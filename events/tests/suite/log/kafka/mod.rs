@@ -1,7 +1,13 @@
-//! The log on a real Kafka: under the contract, beside other processes, and where it must refuse.
+//! The log on a real Kafka: under the contract, beside other processes, where it must refuse, without its brokers, and as
+//! strangers see it.
 
+mod away;
 mod contract;
 mod foreign;
+mod refusals;
+mod running;
 mod several;
+mod stack;
 mod support;
+mod topics;
 mod transfer;

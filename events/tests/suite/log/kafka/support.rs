@@ -12,6 +12,8 @@ use events::{
     log::{EventLog, KafkaOptions, LogOptions},
 };
 
+use crate::log::support::history;
+
 /// How long a test waits for what must come; generous, so that a slow machine fails no test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -42,13 +44,21 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until every copy has judged what every other has.
+/// Waits until the file of every copy holds so many commits: it is written behind the answers.
+pub(crate) fn wait_until_written(logs: &[Arc<dyn EventLog>], commits: usize) {
+    let written = |log: &Arc<dyn EventLog>| -> usize {
+        log.partitions().into_iter().map(|partition| history(log, partition).len()).sum()
+    };
+    wait_until("every copy is written", || logs.iter().all(|log| written(log) == commits));
+}
+
+/// Waits until every copy ends where every other ends. Without writers that is all there is; see also [`wait_until_written`].
 pub(crate) fn wait_until_equal(logs: &[Arc<dyn EventLog>]) {
     wait_until("the copies are equal", || {
         let ends = |log: &Arc<dyn EventLog>| -> Vec<_> {
             log.partitions().into_iter().map(|partition| log.end(partition).unwrap()).collect()
         };
         let first = ends(&logs[0]);
-        logs.iter().all(|log| ends(log) == first)
+        logs.iter().all(|log| log.status().behind == 0 && ends(log) == first)
     });
 }
