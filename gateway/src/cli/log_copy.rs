@@ -1,11 +1,6 @@
 //! `guildhall log copy`: a log into another, from any engine to any other, with the keys of personal data.
 
-use std::{
-    io::IsTerminal as _,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use events::{
@@ -216,23 +211,21 @@ const DRAWN_EVERY: Duration = Duration::from_millis(200);
 
 async fn watch(gauge: Arc<TransferGauge>) {
     tokio::time::sleep(SHOWN_AFTER).await;
-    let style = ProgressStyle::with_template("{msg}  {bar:32} {percent}%  {per_sec}  {eta} left")
-        .expect("the template is well-formed");
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style);
-    let bar = Vanishing(bar);
-    let (mut shown, mut since) = (None, Instant::now());
+    let style = |template| ProgressStyle::with_template(template).expect("the template is well-formed");
+    let measured = style("{msg}  {percent}%  {per_sec}  {eta} left  {wide_bar}");
+    let unmeasured = style("{msg} for {elapsed}");
+    let bar = Vanishing(ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()));
+    let mut shown = None;
     loop {
         let (phase, passed, total) = gauge.read();
         if shown != Some(phase) {
-            (shown, since) = (Some(phase), Instant::now());
+            shown = Some(phase);
             bar.0.reset();
+            bar.0.set_style(if total > 0 { measured.clone() } else { unmeasured.clone() });
             bar.0.set_message(words(phase));
         }
         bar.0.set_length(total);
         bar.0.set_position(passed);
-        if total == 0 {
-            bar.0.set_message(format!("{} for {} s", words(phase), since.elapsed().as_secs()));
-        }
         tokio::time::sleep(DRAWN_EVERY).await;
     }
 }
