@@ -161,6 +161,11 @@ impl Judging {
         self.unwritten().reached(&self.source);
     }
 
+    /// Everything that is judged.
+    pub(super) fn view(&self) -> &JudgedView {
+        &self.view
+    }
+
     /// What is judged and not written.
     pub(super) fn unwritten(&self) -> &Arc<Unwritten> {
         self.view.unwritten()

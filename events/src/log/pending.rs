@@ -186,7 +186,9 @@ impl PendingAppends {
         let (state, now) = (self.lock(), self.clock.now());
         let is_silent = |at: Instant| now.saturating_duration_since(at) >= silence;
         let silent = state.commits.iter().filter(|(_, pending)| pending.published.is_some_and(is_silent));
-        silent.map(|(id, pending)| (*id, pending.partition)).collect()
+        let mut silent: Vec<_> = silent.map(|(id, pending)| (*id, pending.partition)).collect();
+        silent.sort_unstable();
+        silent
     }
 
     /// None is pending.

@@ -28,6 +28,8 @@ use crate::{
     stream::{BEFORE_FIRST, LogId, Offset, Partition, Service, StreamId},
 };
 
+pub mod histories;
+
 /// What goes wrong, each in so many of a thousand publications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SimulatedFaults {
@@ -58,6 +60,7 @@ const NAP: Duration = Duration::from_millis(1);
 /// The broker and its topics.
 pub struct SimulatedBroker {
     log: LogId,
+    services: Vec<Service>,
     partitions_per_service: u16,
     state: Mutex<State>,
     arrived: Condvar,
@@ -87,6 +90,16 @@ struct Flight {
 impl SimulatedBroker {
     /// An empty broker with so many partitions a service (at least one). The same seed gives the same faults.
     pub fn new(seed: u64, partitions_per_service: u16, faults: SimulatedFaults) -> Arc<Self> {
+        Self::of(Service::ALL, seed, partitions_per_service, faults)
+    }
+
+    /// As [`Self::new`], with the topics of these services alone.
+    fn of(
+        services: &[Service],
+        seed: u64,
+        partitions_per_service: u16,
+        faults: SimulatedFaults,
+    ) -> Arc<Self> {
         let mut random = StdRng::seed_from_u64(seed);
         let log = LogId(Uuid::from_u128(random.random()));
         let state = State {
@@ -100,6 +113,7 @@ impl SimulatedBroker {
         };
         Arc::new(Self {
             log,
+            services: services.to_vec(),
             partitions_per_service: partitions_per_service.max(1),
             state: Mutex::new(state),
             arrived: Condvar::new(),
@@ -206,7 +220,7 @@ impl SimulatedBroker {
     /// All partitions.
     pub fn partitions(&self) -> Vec<Partition> {
         let numbers = 0..self.partitions_per_service;
-        Service::ALL
+        self.services
             .iter()
             .flat_map(|service| numbers.clone().map(|number| Partition { service: *service, number }))
             .collect()

@@ -3,19 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    LogError, ReadLimit,
-    copy::CopyReader,
+    LogError,
     freshness::Freshness,
-    judge::{Parsed, parse},
+    judge::Parsed,
     judging::{Judging, Reached},
     pending::PendingAppends,
     progress::Progress,
     unwritten::Unwritten,
-    upstream::{Away, SourceRecord, Upstream},
+    upstream::{Away, Record, SourceRecord, Upstream},
 };
 use crate::{
     ids::CommitId,
-    stream::{BEFORE_FIRST, Offset, Partition},
+    stream::{Offset, Partition},
 };
 
 /// Records of one poll, and so of one batch of answers.
@@ -24,7 +23,7 @@ const RECORDS_MAX: usize = 1000;
 /// Drives one copy along its upstream. One thread, one turn at a time.
 pub(super) struct Tail {
     judging: Judging,
-    reader: Arc<CopyReader>,
+    read: fn(&Record) -> Parsed,
     upstream: Arc<dyn Upstream>,
     pending: Arc<PendingAppends>,
     progress: Arc<Progress>,
@@ -44,7 +43,6 @@ pub(super) struct Turn {
 
 /// What a tail shares with its log.
 pub(super) struct Shared {
-    pub(super) reader: Arc<CopyReader>,
     pub(super) upstream: Arc<dyn Upstream>,
     pub(super) pending: Arc<PendingAppends>,
     pub(super) progress: Arc<Progress>,
@@ -52,10 +50,15 @@ pub(super) struct Shared {
 }
 
 impl Tail {
-    /// A tail that resumes where the copy ends. Compares both when the upstream can be reached, else at the first turn.
-    pub(super) fn new(judging: Judging, shared: Shared) -> Result<Self, LogError> {
-        let Shared { reader, upstream, pending, progress, freshness } = shared;
-        let mut tail = Self { judging, reader, upstream, pending, progress, freshness, compared: false };
+    /// A tail that resumes where the copy ends and understands records by `read`. Compares copy and upstream when that can be
+    /// reached, else at the first turn.
+    pub(super) fn new(
+        judging: Judging,
+        read: fn(&Record) -> Parsed,
+        shared: Shared,
+    ) -> Result<Self, LogError> {
+        let Shared { upstream, pending, progress, freshness } = shared;
+        let mut tail = Self { judging, read, upstream, pending, progress, freshness, compared: false };
         tail.compare()?;
         Ok(tail)
     }
@@ -110,7 +113,7 @@ impl Tail {
 
     fn judge(&mut self, record: SourceRecord) -> Result<(), LogError> {
         let SourceRecord { partition, offset, record } = record;
-        let parsed = match parse(&record) {
+        let parsed = match (self.read)(&record) {
             Parsed::Commit(commit) if self.upstream.partition_of(commit.stream) != partition => {
                 Parsed::Unparsable("it lies in a foreign partition".into())
             }
@@ -182,18 +185,14 @@ impl Tail {
                 "the upstream's partition {partition} ends at {end}, the copy has judged up to {judged}: it has lost history"
             )));
         }
-        let last = self.reader.end(partition);
-        if last == BEFORE_FIRST {
-            return Ok(Ok(()));
-        }
-        let limit = ReadLimit { commits: 1, bytes: usize::MAX };
-        let ours = self.reader.read(partition, last - 1, limit)?;
+        let Some(ours) = self.judging.view().written().last(partition)? else { return Ok(Ok(())) };
+        let last = ours.position.offset;
         let theirs = match self.upstream.record_at(partition, last) {
             Ok(theirs) => theirs,
             Err(away) => return Ok(Err(away)),
         };
-        match (ours.first(), theirs) {
-            (Some(ours), Some(theirs)) if ours.body == theirs.body => Ok(Ok(())),
+        match theirs {
+            Some(theirs) if ours.body == theirs.body => Ok(Ok(())),
             _ => Err(LogError::Refused(format!(
                 "the upstream holds another record at {partition}/{last} than the copy: it is not the log it was"
             ))),

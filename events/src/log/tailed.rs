@@ -33,6 +33,7 @@ use super::{
     embedded::check_new,
     freshness::Freshness,
     intake::Intake,
+    judge::parse,
     judging::Judging,
     pending::PendingAppends,
     progress::{CLOSED, Progress},
@@ -100,13 +101,12 @@ impl Tailed {
         let writer = WriteBehind::new(folder, options.wal_bytes_max, copy, unwritten, Arc::clone(&progress))?;
         let judging = Judging::new(view.clone(), Arc::clone(&pending), Arc::clone(&progress), source);
         let shared = Shared {
-            reader: Arc::clone(&reader),
             upstream: Arc::clone(&upstream),
             pending: Arc::clone(&pending),
             progress: Arc::clone(&progress),
             freshness: Arc::clone(&freshness),
         };
-        let tail = Tail::new(judging, shared)?;
+        let tail = Tail::new(judging, parse, shared)?;
         let intake = Intake::new(
             view.clone(),
             upstream,

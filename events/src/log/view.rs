@@ -6,17 +6,21 @@
 use std::sync::Arc;
 
 use super::{
-    KnownCommand, LogError, StoredCommit, copy::CopyReader, judging::Standing, unwritten::Unwritten,
+    KnownCommand, LogError, ReadLimit, StoredCommit, copy::CopyReader, judging::Standing,
+    unwritten::Unwritten,
 };
 use crate::{
     ids::CommandId,
-    stream::{StreamId, Version},
+    stream::{BEFORE_FIRST, Partition, StreamId, Version},
 };
 
 /// What is written, by the copy's file or by whatever stands for it.
 pub(super) trait Written: Send + Sync + 'static {
     /// Where `stream` stands in the copy.
     fn standing(&self, stream: StreamId) -> Result<Standing, LogError>;
+
+    /// The last commit of a partition; `None` when it is empty.
+    fn last(&self, partition: Partition) -> Result<Option<StoredCommit>, LogError>;
 
     /// See [`super::EventLog::head_in_memory`].
     fn head_in_memory(&self, stream: StreamId) -> Option<Version>;
@@ -35,6 +39,15 @@ impl Written for CopyReader {
     fn standing(&self, stream: StreamId) -> Result<Standing, LogError> {
         let head = Self::standing(self, stream)?;
         Ok(head.map_or_else(Standing::default, |head| Standing { version: head.version, chain: head.chain }))
+    }
+
+    fn last(&self, partition: Partition) -> Result<Option<StoredCommit>, LogError> {
+        let limit = ReadLimit { commits: 1, bytes: usize::MAX };
+        let end = self.end(partition);
+        if end == BEFORE_FIRST {
+            return Ok(None);
+        }
+        Ok(self.read(partition, end - 1, limit)?.pop())
     }
 
     fn head_in_memory(&self, stream: StreamId) -> Option<Version> {
@@ -69,6 +82,11 @@ impl JudgedView {
     /// What is not written yet.
     pub(super) fn unwritten(&self) -> &Arc<Unwritten> {
         &self.unwritten
+    }
+
+    /// What is written, alone.
+    pub(super) fn written(&self) -> &dyn Written {
+        &*self.written
     }
 
     /// Where `stream` stands.

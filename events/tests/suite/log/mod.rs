@@ -5,6 +5,7 @@ mod backup;
 mod contract;
 mod embedded;
 pub(crate) mod foreign;
+mod histories;
 mod kafka;
 mod recovery;
 mod several;
