@@ -150,6 +150,7 @@ impl Unwritten {
     }
 
     /// What there is to write now, if anything.
+    #[cfg(feature = "simulation")]
     pub(super) fn take_now(&self, commits_max: usize) -> Option<Batch> {
         let mut state = self.lock();
         state.is_behind().then(|| state.take(commits_max))

@@ -58,6 +58,7 @@ impl WriteBehind {
     }
 
     /// Writes what there is now; gives how many commits that was.
+    #[cfg(feature = "simulation")]
     pub(super) fn step(&mut self) -> Result<usize, LogError> {
         let Some(batch) = self.unwritten.take_now(COMMITS_MAX) else { return Ok(0) };
         self.write(&batch)?;

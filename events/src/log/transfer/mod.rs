@@ -31,7 +31,7 @@ pub struct TransferOptions {
     pub commits_max: usize,
     /// Their bodies, bytes.
     pub bytes_max: usize,
-    /// How long an upstream may be away, on either side, before the transfer gives up.
+    /// How long an upstream may be away, on either side, or the target take nothing, before the transfer gives up.
     pub away_max: Duration,
 }
 

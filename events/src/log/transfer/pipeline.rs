@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     future::Future,
     pin::Pin,
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -18,6 +19,9 @@ use crate::{
 /// A commit with its verdict.
 type Judged = (StoredCommit, Result<Appended, AppendError>);
 
+/// Before a commit that the target had no room for is sent again.
+const SEND_AGAIN: Duration = Duration::from_millis(200);
+
 /// See the module.
 pub(super) struct Pipeline<'a> {
     target: &'a dyn EventLog,
@@ -26,7 +30,9 @@ pub(super) struct Pipeline<'a> {
     holds_some: bool,
     /// The streams with a commit under way, each with the commits that wait behind it.
     streams: HashMap<StreamId, VecDeque<StoredCommit>>,
-    verdicts: FuturesUnordered<Pin<Box<dyn Future<Output = Judged> + Send>>>,
+    verdicts: FuturesUnordered<Pin<Box<dyn Future<Output = Judged> + Send + 'a>>>,
+    /// Since when the target takes nothing, although it goes on.
+    refusing: Option<Instant>,
     /// Commits in `streams` and `verdicts`.
     commits: usize,
     /// Their bodies.
@@ -43,6 +49,7 @@ impl<'a> Pipeline<'a> {
             holds_some,
             streams: HashMap::new(),
             verdicts: FuturesUnordered::new(),
+            refusing: None,
             commits: 0,
             bytes: 0,
             appended: 0,
@@ -70,7 +77,7 @@ impl<'a> Pipeline<'a> {
         }
         (self.commits, self.bytes) = (self.commits + 1, self.bytes + commit.body.len());
         self.streams.insert(commit.stream, VecDeque::new());
-        self.send(commit)
+        self.send(commit, Duration::ZERO)
     }
 
     /// Waits for all verdicts; gives how many commits were appended.
@@ -81,7 +88,7 @@ impl<'a> Pipeline<'a> {
         Ok(self.appended)
     }
 
-    fn send(&mut self, commit: StoredCommit) -> Result<(), TransferError> {
+    fn send(&mut self, commit: StoredCommit, after: Duration) -> Result<(), TransferError> {
         let events = parse_body(&commit.body).map_err(|e| {
             let (position, reason) = (commit.position, e.to_string());
             Side::Source.failed()(LogError::Damaged { position, reason })
@@ -94,29 +101,45 @@ impl<'a> Pipeline<'a> {
             commands: spans(&events),
             body: commit.body.to_vec(),
         };
-        let verdict = self.target.append(new);
-        self.verdicts.push(Box::pin(async move { (commit, verdict.await) }));
+        let target = self.target;
+        if after.is_zero() {
+            let verdict = target.append(new);
+            self.verdicts.push(Box::pin(async move { (commit, verdict.await) }));
+        } else {
+            self.verdicts.push(Box::pin(async move {
+                tokio::time::sleep(after).await;
+                (commit, target.append(new).await)
+            }));
+        }
         Ok(())
     }
 
     async fn settle_one(&mut self) -> Result<(), TransferError> {
         let Some((commit, verdict)) = self.verdicts.next().await else { return Ok(()) };
-        (self.commits, self.bytes) = (self.commits - 1, self.bytes - commit.body.len());
-        let (stream, version) = (commit.stream, commit.first_version);
+        let (stream, version, bytes) = (commit.stream, commit.first_version, commit.body.len());
         match verdict {
-            Ok(_) => self.appended += 1,
+            Ok(_) => (self.appended, self.refusing) = (self.appended + 1, None),
+            // Its file does not keep up, or its upstream is away for a moment.
+            Err(AppendError::Unavailable(_)) if self.waits() => return self.send(commit, SEND_AGAIN),
             // Sent by an earlier transfer that did not live to see it arrive, or by somebody else.
             Err(AppendError::Conflict { head }) if head >= commit.last_version() => {
                 compare::same_at(self.target, &commit)?;
             }
             Err(error) => return Err(TransferError::Append { stream, version, error }),
         }
+        (self.commits, self.bytes) = (self.commits - 1, self.bytes - bytes);
         match self.streams.get_mut(&stream).and_then(VecDeque::pop_front) {
-            Some(next) => self.send(next),
+            Some(next) => self.send(next, Duration::ZERO),
             None => {
                 self.streams.remove(&stream);
                 Ok(())
             }
         }
+    }
+
+    /// Whether it is worth waiting for a target that takes nothing.
+    fn waits(&mut self) -> bool {
+        let since = *self.refusing.get_or_insert_with(Instant::now);
+        self.target.status().stopped.is_none() && since.elapsed() < self.options.away_max
     }
 }
