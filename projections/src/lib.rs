@@ -1,13 +1,14 @@
 //! The read side of Guildhall: pure projections, one file per read model with its queries, and the read store.
 //!
 //! A projection folds events into documents and does nothing else: no clock, no randomness, no I/O. What it reads and
-//! writes goes through a [`View`]; who loads and stores is the runner in `workers`, through the port [`ReadStore`].
+//! writes goes through a [`View`]. [`Folding`] loads what it asks for, through the port [`ReadStore`]; who stores what came of
+//! it, with a checkpoint, is the runner in `workers`.
 
 pub mod bids_by_job;
 pub mod bids_by_worker;
 pub mod board;
 pub mod contract_detail;
-pub mod fold;
+pub mod folding;
 pub mod job_detail;
 pub mod my_jobs;
 mod options;
@@ -23,7 +24,7 @@ pub mod view;
 
 use std::sync::Arc;
 
-pub use fold::{Verdict, fold, load_for};
+pub use folding::{FoldError, Folding};
 pub use options::{StoreOptions, open};
 pub use projection::{Applied, ApplyError, Projection, ProjectionId, Shape};
 pub use store::{

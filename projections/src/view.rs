@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
 };
 
@@ -102,12 +103,20 @@ struct Known {
     batch: u64,
 }
 
+/// What the batch has made of one document.
+#[derive(Debug)]
+struct Change {
+    state: State,
+    /// Bytes of its text, once it was serialised.
+    text_bytes: usize,
+}
+
 /// The documents of a batch in the making: what was loaded, and what the events so far made of it.
 ///
-/// Events are applied one by one with [`View::attempt`]: all of an event's changes, or none of them. A view may live
-/// for one batch ([`View::into_writes`]) or, as long as nobody else writes these documents, from batch to batch:
-/// [`View::writes`], commit them, then [`View::settle`] — or [`View::forget`] when the commit failed. It then
-/// remembers the documents that were used last, and little is read twice.
+/// Events are applied one by one with [`View::attempt`]: all of an event's changes, or none of them. As long as nobody
+/// else writes these documents a view lives from batch to batch: [`View::writes`], commit them, then [`View::settle`].
+/// It then remembers the documents that were used last, and little is read twice. When the commit failed, or anybody
+/// else may have written, [`View::forget`] is due.
 #[derive(Debug)]
 pub struct View {
     /// What the store holds, as far as it was loaded.
@@ -119,7 +128,7 @@ pub struct View {
     /// Counts the batches.
     batch: u64,
     /// What the batch has made so far.
-    changed: HashMap<DocumentKey, State>,
+    changed: HashMap<DocumentKey, Change>,
     /// What the event under way has made so far; the last one counts.
     pending: Vec<(DocumentKey, State)>,
 }
@@ -128,22 +137,9 @@ pub struct View {
 const OVERHEAD_BYTES: usize = 256;
 /// A typed document and its text together take about so many times its text.
 const BYTES_PER_TEXT_BYTE: usize = 3;
-/// What a view remembers between batches unless it is told otherwise, bytes.
-const REMEMBERED_BYTES: usize = 8 * 1024 * 1024;
-
-impl Default for View {
-    fn default() -> Self {
-        Self::remembering(REMEMBERED_BYTES)
-    }
-}
 
 impl View {
-    /// A view that knows no document.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A view that may remember documents of about `bytes_max` bytes between batches.
+    /// A view that knows no document, and may remember documents of about `bytes_max` bytes between batches.
     pub fn remembering(bytes_max: usize) -> Self {
         Self {
             known: HashMap::new(),
@@ -176,7 +172,7 @@ impl View {
         let document = DocumentKey { collection: collection.spec.name, key: key.to_owned() };
         let pending = self.pending.iter().rev().find(|(pending, _)| *pending == document);
         let state = (pending.map(|(_, state)| state))
-            .or_else(|| self.changed.get(&document))
+            .or_else(|| self.changed.get(&document).map(|change| &change.state))
             .or_else(|| self.known.get(&document).map(|known| &known.state));
         match state {
             None => Err(ApplyError::Missing(document)),
@@ -227,20 +223,22 @@ impl View {
         self.pending.push((document, State::Typed(Arc::new(value))));
     }
 
-    /// Applies one event: when it fails, the view is as it was before.
+    /// Applies one event: when it fails, the view is as it was before. A projection that panics at an event cannot
+    /// apply it: that is no reason for all others to wait.
     ///
     /// # Errors
-    /// What the projection's `apply` says.
+    /// What the projection's `apply` says; [`ApplyError::Poison`] when it panics.
     pub fn attempt(
         &mut self,
         projection: &dyn Projection,
         event: &RecordedEvent,
     ) -> Result<Applied, ApplyError> {
-        // What an `apply` that panicked has left behind.
-        self.pending.clear();
-        let result = projection.apply(event, self);
+        // What changes it left behind when it panicked is cleared below, and nothing else of the view was lent to it.
+        let result = catch_unwind(AssertUnwindSafe(|| projection.apply(event, self)))
+            .unwrap_or_else(|panic| Err(ApplyError::Poison(words_of(panic.as_ref()))));
         if result.is_ok() {
-            self.changed.extend(self.pending.drain(..));
+            let changes = self.pending.drain(..).map(|(key, state)| (key, Change { state, text_bytes: 0 }));
+            self.changed.extend(changes);
         }
         self.pending.clear();
         result
@@ -248,26 +246,22 @@ impl View {
 
     /// Every document that the batch changed, in key order, once for each.
     pub fn writes(&mut self) -> Vec<Write> {
-        let changed = self.changed.iter().map(|(document, state)| (document.clone(), state.to_json()));
-        let mut writes: Vec<Write> = changed.map(|(document, value)| Write { document, value }).collect();
+        let mut writes: Vec<Write> = (self.changed.iter_mut())
+            .map(|(document, change)| {
+                let value = change.state.to_json();
+                change.text_bytes = value.as_ref().map_or(0, |json| json.text().len());
+                Write { document: document.clone(), value }
+            })
+            .collect();
         writes.sort_unstable_by(|a, b| a.document.cmp(&b.document));
         writes
     }
 
-    /// Every document that the batch changed, in key order, once for each.
-    pub fn into_writes(mut self) -> Vec<Write> {
-        self.writes()
-    }
-
-    /// The batch, whose `writes` those were, is in the store: the next one begins.
-    pub fn settle(&mut self, writes: &[Write]) {
-        for write in writes {
-            if let Some(state) = self.changed.remove(&write.document) {
-                let bytes = write.value.as_ref().map_or(0, |json| json.text().len());
-                self.know(write.document.clone(), state, bytes);
-            }
+    /// What [`View::writes`] said is in the store: the next batch begins.
+    pub fn settle(&mut self) {
+        for (document, Change { state, text_bytes }) in std::mem::take(&mut self.changed) {
+            self.know(document, state, text_bytes);
         }
-        self.changed.clear();
         self.batch += 1;
         self.shrink();
     }
@@ -278,7 +272,7 @@ impl View {
         self.pending.clear();
     }
 
-    /// Forgets everything: somebody else may have written these documents.
+    /// Forgets everything: somebody else may have written these documents, or nobody knows what a commit came to.
     pub fn forget(&mut self) {
         *self = Self::remembering(self.bytes_max);
     }
@@ -301,6 +295,14 @@ impl View {
     }
 }
 
+/// What a projection said when it panicked.
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let words = (panic.downcast_ref::<String>().map(String::as_str))
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without words");
+    format!("the projection panicked: {words}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,15 +313,20 @@ mod tests {
         DocumentKey { collection: "names", key: format!("{number:04}") }
     }
 
+    /// As if an event had made the changes and the batch were in the store.
+    fn commit(view: &mut View) {
+        let pending = std::mem::take(&mut view.pending).into_iter();
+        view.changed.extend(pending.map(|(key, state)| (key, Change { state, text_bytes: 0 })));
+        view.writes();
+        view.settle();
+    }
+
     #[test]
     fn what_a_view_remembers_between_batches_is_bounded_and_it_forgets_the_oldest() {
         let mut view = View::remembering(100_000);
         for number in 0..1000 {
             view.place(&NAMES, &key(number).key, "x".repeat(100));
-            let pending: Vec<_> = view.pending.drain(..).collect();
-            view.changed.extend(pending);
-            let writes = view.writes();
-            view.settle(&writes);
+            commit(&mut view);
             assert!(view.bytes <= 100_000);
         }
         assert!(view.known.contains_key(&key(999)));
@@ -329,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_document_that_was_not_loaded_is_missing_and_one_that_is_not_there_is_none() {
-        let mut view = View::new();
+        let mut view = View::remembering(1);
         assert_eq!(view.get(&NAMES, "0001"), Err(ApplyError::Missing(key(1))));
         view.load(key(1), None);
         assert_eq!(view.get(&NAMES, "0001"), Ok(None));

@@ -65,7 +65,7 @@ pub fn writes(projection: &dyn Projection, events: &[RecordedEvent]) -> Result<V
     let wanted = |event: &&RecordedEvent| projection.topics().contains(&event.stream.category.service());
     for event in events.iter().filter(wanted) {
         // A view for each event: what it changes is all that comes out.
-        let mut view = View::new();
+        let mut view = View::remembering(0);
         loop {
             match view.attempt(projection, event) {
                 Ok(_) => break,
@@ -79,7 +79,7 @@ pub fn writes(projection: &dyn Projection, events: &[RecordedEvent]) -> Result<V
                 }
             }
         }
-        for write in view.into_writes() {
+        for write in view.writes() {
             match &write.value {
                 Some(json) => documents.insert(write.document.clone(), json.clone()),
                 None => documents.remove(&write.document),

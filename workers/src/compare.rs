@@ -7,12 +7,13 @@ use events::{
     log::{EventLog, LogError},
     stream::BEFORE_FIRST,
 };
-use projections::{Batch, DocumentKey, Json, Projection, ProjectionId, ReadStore, StoreError};
+use projections::{
+    Batch, DocumentKey, FoldError, Folding, Json, Projection, ProjectionId, ReadStore, StoreError,
+};
 
 use crate::{
     runner::{
         Trouble,
-        applier::{Applier, Failure, Folding},
         progress::collections_with_ours,
         source::{Item, Source},
     },
@@ -77,8 +78,10 @@ pub async fn rebuild_and_compare(
     let partitions: Vec<Partition> =
         log.partitions().into_iter().filter(|p| projection.topics().contains(&p.service)).collect();
     let reached = checkpoints(live, &id, &partitions).await?;
-    let source = Source::new(log, &WorkerSettings::default());
-    let mut folding = Folding::new(Arc::clone(&projection), Arc::clone(&scratch));
+    let settings = WorkerSettings::default();
+    let source = Source::new(log, &settings);
+    let remembered = settings.documents_remembered_bytes_max;
+    let mut folding = Folding::new(Arc::clone(&projection), Arc::clone(&scratch), remembered);
     for (partition, until) in &reached {
         rebuild(&source, &mut folding, scratch.as_ref(), *partition, *until).await?;
     }
@@ -118,15 +121,20 @@ async fn rebuild(
         let commits = source.chunk(partition, from, until).await.map_err(not_rebuilt)?;
         let Some(last) = commits.last() else { return Ok(()) };
         from = last.position.offset + 1;
-        folding.reset();
-        for item in commits.iter().flat_map(|commit| &commit.items) {
+        let items = || commits.iter().flat_map(|commit| &commit.items);
+        let events = items().filter_map(|item| match item {
+            Item::Event(event) => Some(event.as_ref()),
+            Item::Unreadable(_) => None,
+        });
+        folding.expect(&events.collect::<Vec<_>>()).await?;
+        for item in items() {
             let failed = match item {
                 Item::Unreadable(unreadable) if unreadable.is_foreign() => continue,
                 Item::Unreadable(unreadable) => unreadable.error.to_string(),
                 Item::Event(event) => match folding.apply(event).await {
                     Ok(_) => continue,
-                    Err(Failure::Poison(cause)) => cause.message,
-                    Err(Failure::Trouble(trouble)) => return Err(not_rebuilt(trouble)),
+                    Err(FoldError::Poison(reason)) => reason,
+                    Err(FoldError::Store(error)) => return Err(error.into()),
                 },
             };
             let position = item.entry().position;
@@ -134,8 +142,9 @@ async fn rebuild(
                 "the event at {position} cannot be applied: {failed}"
             )));
         }
-        let (projection, writes) = (folding.id().clone(), folding.take_writes());
+        let (projection, writes) = (folding.id().clone(), folding.writes());
         scratch.commit(Batch { projection, writes, advances: Vec::new(), unchanged: Vec::new() }).await?;
+        folding.settle();
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ pub struct WorkerSettings {
     pub batch_commits_max: usize,
     /// A batch ends with the commit whose body exceeds this many bytes together with those before it.
     pub batch_bytes_max: usize,
+    /// Documents that all projectors of this process together remember between their transactions, bytes, roughly.
+    pub documents_remembered_bytes_max: usize,
     /// Events that a letter lists behind its head. Beyond that it keeps only the first position and a count.
     pub followers_max: usize,
     /// Events of one letter that a redrive applies in one transaction, at least 1.
@@ -50,6 +52,7 @@ impl Default for WorkerSettings {
             test_clock: true,
             batch_commits_max: 2048,
             batch_bytes_max: 2 * 1024 * 1024,
+            documents_remembered_bytes_max: 64 * 1024 * 1024,
             followers_max: 256,
             redrive_run_events_max: 128,
             parked_per_window_max: 50,

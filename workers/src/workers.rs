@@ -8,17 +8,14 @@ use std::{
 use commands::Executor;
 use events::{Partition, keys::KeyRing, log::EventLog, time::DomainClock};
 use futures_util::FutureExt;
-use projections::{Projection, ProjectionId, ReadStore, Shape, steps, timers};
+use projections::{Folding, Projection, ProjectionId, ReadStore, Shape, steps, timers};
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     clock,
     processes::{DueTimers, Managers, Processes, Pump, PumpCell, PumpStatus, Reacting, Steps, Work},
-    runner::{
-        Handle, Runner, Surroundings,
-        applier::{Applier, Folding},
-    },
+    runner::{Handle, Runner, Surroundings, applier::Applier},
     settings::WorkerSettings,
     status::{RunState, RunnerStatus, describe_metrics},
 };
@@ -147,13 +144,16 @@ impl Starting {
             self.tasks.spawn(clock::follow(self.surroundings.clone(), timers_listing.clone()));
         }
         if self.surroundings.settings.projectors {
+            let runners: usize =
+                projections.iter().map(|projection| self.scopes(projection.as_ref()).len()).sum();
+            let remembered = self.surroundings.settings.documents_remembered_bytes_max / runners.max(1);
             for projection in projections {
                 let own_progress = match projection.name() {
                     name if name == steps::ID.0 => steps_listing.clone(),
                     name if name == timers::ID.0 => timers_listing.clone(),
                     _ => watch::Sender::new(0),
                 };
-                self.start_projection(&projection, own_progress);
+                self.start_projection(&projection, own_progress, remembered);
             }
         }
         if self.surroundings.settings.processes {
@@ -167,19 +167,28 @@ impl Starting {
         (steps, timers)
     }
 
-    fn start_projection(&mut self, projection: &Arc<dyn Projection>, own_progress: watch::Sender<u64>) {
-        let partitions: Vec<Partition> = (self.surroundings.log.partitions().into_iter())
-            .filter(|partition| projection.topics().contains(&partition.service))
-            .collect();
-        let surroundings = Surroundings { own_progress, ..self.surroundings.clone() };
-        let scopes = match projection.shape() {
+    /// The scopes of a projection, with their partitions: each has a runner.
+    fn scopes(&self, projection: &dyn Projection) -> Vec<(String, Vec<Partition>)> {
+        let partitions = (self.surroundings.log.partitions().into_iter())
+            .filter(|partition| projection.topics().contains(&partition.service));
+        match projection.shape() {
             Shape::Partitioned => {
-                partitions.into_iter().map(|partition| (partition.to_string(), vec![partition])).collect()
+                partitions.map(|partition| (partition.to_string(), vec![partition])).collect()
             }
-            Shape::Joined => vec![("all".to_owned(), partitions)],
-        };
-        for (scope, partitions) in scopes {
-            let folding = Folding::new(Arc::clone(projection), Arc::clone(&surroundings.store));
+            Shape::Joined => vec![("all".to_owned(), partitions.collect())],
+        }
+    }
+
+    fn start_projection(
+        &mut self,
+        projection: &Arc<dyn Projection>,
+        own_progress: watch::Sender<u64>,
+        remembered: usize,
+    ) {
+        let surroundings = Surroundings { own_progress, ..self.surroundings.clone() };
+        for (scope, partitions) in self.scopes(projection.as_ref()) {
+            let store = Arc::clone(&surroundings.store);
+            let folding = Folding::new(Arc::clone(projection), store, remembered);
             let collections = projection.collections();
             let (runner, handle) = Runner::new(folding, collections, partitions, scope, surroundings.clone());
             self.spawn(runner, handle);

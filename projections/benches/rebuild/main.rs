@@ -1,8 +1,8 @@
 //! Rebuilds read models from a log and compares that with the least that could be done: reading and decoding the same
 //! events, and writing the same documents, in the same batches, to a bare table.
 //!
-//! What is measured is `projections::fold` over one view. The runner in `workers` has a loop of its own, with a view for
-//! each batch, so a projector reads more than this: the ratio is a bound for it, not its figure.
+//! What is measured is [`Folding`], as the runner in `workers` uses it, without what the runner does beside: the ratio is
+//! a bound for it, not its figure.
 //!
 //! `GUILDHALL_BENCH_JOBS` says how many jobs the history has (20 000 unless set, some 20 events each).
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::float_arithmetic, reason = "a benchmark")]
@@ -10,7 +10,6 @@
 mod history;
 
 use std::{
-    collections::BTreeSet,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -22,12 +21,13 @@ use events::{
     stream::{BEFORE_FIRST, Offset, Partition},
 };
 use projections::{
-    Advance, Batch, Checkpoint, Projection, StoreOptions, View, Write, board::Board, fold,
+    Advance, Batch, Checkpoint, Folding, Projection, StoreOptions, Write, board::Board,
     job_detail::JobDetails,
 };
 
 const PARTITION: Partition = Partition { service: Service::Jobs, number: 0 };
 const LIMIT: ReadLimit = ReadLimit { commits: 2048, bytes: 2 * 1024 * 1024 };
+const REMEMBERED_BYTES: usize = 8 * 1024 * 1024;
 const ROUNDS: usize = 3;
 
 #[tokio::main]
@@ -42,7 +42,7 @@ async fn main() {
     let (mut rebuilding, mut bare) = (Duration::ZERO, Duration::ZERO);
     let measured: [Arc<dyn Projection>; 2] = [Arc::new(Board), Arc::new(JobDetails)];
     for projection in &measured {
-        let (whole, least) = compare(&log, projection.as_ref()).await;
+        let (whole, least) = compare(&log, projection).await;
         let rate = |time: Duration| written as f64 / time.as_secs_f64();
         println!(
             "{:<12} rebuilt at {:>8.0} events/s, bare at {:>8.0} events/s: {:.2}",
@@ -58,7 +58,7 @@ async fn main() {
 }
 
 /// The shortest of several rebuilds, and of as many bare runs, in turns.
-async fn compare(log: &Arc<dyn EventLog>, projection: &dyn Projection) -> (Duration, Duration) {
+async fn compare(log: &Arc<dyn EventLog>, projection: &Arc<dyn Projection>) -> (Duration, Duration) {
     let (mut whole, mut least) = (Duration::MAX, Duration::MAX);
     for _ in 0..ROUNDS {
         let folder = tempfile::tempdir().unwrap();
@@ -71,28 +71,32 @@ async fn compare(log: &Arc<dyn EventLog>, projection: &dyn Projection) -> (Durat
 }
 
 /// Read, decode, fold, commit with the checkpoint, batch by batch; the next batch is read and decoded while one is
-/// applied. The view lives over all batches, which the runner in `workers` does not do yet: see the head of this file.
+/// applied.
 async fn rebuild(
     log: &Arc<dyn EventLog>,
-    projection: &dyn Projection,
+    projection: &Arc<dyn Projection>,
     folder: &Path,
     batches: &mut Vec<Vec<Write>>,
 ) -> Duration {
     let store = projections::open(&StoreOptions::at(format!("embedded:{}", folder.display()))).unwrap();
     store.prepare(&projection.id(), projection.collections()).await.unwrap();
     let began = Instant::now();
-    let (mut view, mut checkpoint) = (View::new(), None);
+    let mut folding = Folding::new(Arc::clone(projection), Arc::clone(&store), REMEMBERED_BYTES);
+    let mut checkpoint = None;
     let mut ahead = read_ahead(log, BEFORE_FIRST);
     while let Some((events, to)) = ahead.await.unwrap() {
         ahead = read_ahead(log, to);
-        fold(projection, store.as_ref(), &events, &BTreeSet::new(), &mut view).await.unwrap();
-        let writes = view.writes();
+        folding.expect(&events.iter().collect::<Vec<_>>()).await.unwrap();
+        for event in &events {
+            folding.apply(event).await.unwrap();
+        }
+        let writes = folding.writes();
         let reached = Checkpoint { log: log.id(), offset: to };
         let advance = Advance { partition: PARTITION, from: checkpoint, to: reached };
         let (advances, unchanged) = (vec![advance], Vec::new());
         let batch = Batch { projection: projection.id(), writes: writes.clone(), advances, unchanged };
         store.commit(batch).await.unwrap();
-        view.settle(&writes);
+        folding.settle();
         batches.push(writes);
         checkpoint = Some(reached);
     }

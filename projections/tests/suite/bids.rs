@@ -1,5 +1,7 @@
 //! bids_by_job and bids_by_worker.
 
+use std::sync::Arc;
+
 use events::{
     ids::{AccountId, BidId, JobId},
     vocabulary::jobs::{BidRejected, BidRejection, BidRevised, JobEdited, JobReopened, ReopenReason},
@@ -35,8 +37,8 @@ fn competing() -> Story {
 
 async fn given(story: &Story) -> Fixture {
     let fixture = sqlite();
-    project(&BidsByJob, fixture.store.as_ref(), &story.events, &[3]).await;
-    project(&BidsByWorker, fixture.store.as_ref(), &story.events, &[3]).await;
+    project(Arc::new(BidsByJob), Arc::clone(&fixture.store), &story.events, &[3]).await;
+    project(Arc::new(BidsByWorker), Arc::clone(&fixture.store), &story.events, &[3]).await;
     fixture
 }
 

@@ -1,5 +1,7 @@
 //! The board: what everybody finds, and how.
 
+use std::sync::Arc;
+
 use events::{
     ids::JobId,
     vocabulary::jobs::{JobClosed, JobClosure, JobEdited, JobReopened, JobStarted, ReopenReason},
@@ -17,7 +19,7 @@ use crate::{
 
 async fn given(story: &Story) -> Fixture {
     let fixture = sqlite();
-    project(&Board, fixture.store.as_ref(), &story.events, &[4]).await;
+    project(Arc::new(Board), Arc::clone(&fixture.store), &story.events, &[4]).await;
     fixture
 }
 

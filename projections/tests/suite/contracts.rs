@@ -1,5 +1,7 @@
 //! contract_detail.
 
+use std::sync::Arc;
+
 use events::{
     ids::{AccountId, ContractId},
     vocabulary::jobs::{
@@ -36,7 +38,7 @@ fn signed() -> Story {
 
 async fn given(story: &Story) -> Fixture {
     let fixture = sqlite();
-    project(&ContractDetails, fixture.store.as_ref(), &story.events, &[2]).await;
+    project(Arc::new(ContractDetails), Arc::clone(&fixture.store), &story.events, &[2]).await;
     fixture
 }
 

@@ -1,18 +1,19 @@
-//! Folding a batch: few reads, all of an event or nothing, and order kept behind a failure.
+//! Folding a batch: few reads, all of an event or nothing, and nothing remembered that was to be forgotten.
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::{AtomicUsize, Ordering},
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use events::{
+    RecordedEvent,
     ids::{AccountId, BidId, JobId},
     stream::Partition,
     vocabulary::jobs::{BidWithdrawn, JobEdited},
 };
 use projections::{
-    Applied, Batch, Checkpoint, CollectionSpec, DocumentKey, Json, Page, ProjectionId, Query, ReadStore,
-    StoreError, Verdict, View, bids_by_job::BidsByJob, fold, job_detail::JobDetails, load_for,
+    Applied, Batch, Checkpoint, CollectionSpec, DocumentKey, FoldError, Folding, Json, Page, Projection,
+    ProjectionId, Query, ReadStore, StoreError, bids_by_job::BidsByJob, job_detail::JobDetails,
     my_jobs::MyJobs,
 };
 
@@ -73,57 +74,105 @@ fn many_jobs() -> Story {
     story
 }
 
+fn folding(projection: impl Projection, store: &Arc<impl ReadStore>) -> Folding {
+    let store: Arc<dyn ReadStore> = store.clone();
+    Folding::new(Arc::new(projection), store, 1024 * 1024)
+}
+
+/// What became of each event, in order.
+async fn apply_all(folding: &mut Folding, events: &[&RecordedEvent]) -> Vec<Result<Applied, FoldError>> {
+    folding.expect(events).await.unwrap();
+    let mut results = Vec::new();
+    for event in events {
+        results.push(folding.apply(event).await);
+    }
+    results
+}
+
+async fn commit(folding: &mut Folding, store: &impl ReadStore) {
+    let (projection, writes) = (folding.id().clone(), folding.writes());
+    store.commit(Batch { projection, writes, advances: Vec::new(), unchanged: Vec::new() }).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_documents_of_a_batch_are_loaded_in_one_read() {
-    let (store, story) = (Counting::default(), many_jobs());
-    project(&MyJobs, &store, &story.events[..50], &[50]).await;
-    assert_eq!(store.reads.load(Ordering::Relaxed), 0);
-    let mut view = View::new();
-    let verdicts = fold(&MyJobs, &store, &story.events[50..], &BTreeSet::new(), &mut view).await.unwrap();
-    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Done(Applied::Changed)));
-    assert_eq!(store.reads.load(Ordering::Relaxed), 1);
-    assert_eq!(view.writes().len(), 50);
-}
-
-#[tokio::test]
-async fn what_was_loaded_for_a_batch_needs_no_further_read_event_by_event() {
-    let (store, story) = (Counting::default(), many_jobs());
-    project(&JobDetails, &store, &story.events[..50], &[50]).await;
-    let (mut view, before) = (View::new(), store.reads.load(Ordering::Relaxed));
-    let behind: Vec<_> = story.events[50..].iter().collect();
-    load_for(&JobDetails, &store, &behind, &mut view).await.unwrap();
+    let (store, story) = (Arc::new(Counting::default()), many_jobs());
+    let (drafted, published) = story.events.split_at(50);
+    project(Arc::new(MyJobs), store.clone(), drafted, &[50]).await;
+    let before = store.reads.load(Ordering::Relaxed);
+    let mut folding = folding(MyJobs, &store);
+    let results = apply_all(&mut folding, &published.iter().collect::<Vec<_>>()).await;
+    assert!(results.iter().all(|result| *result == Ok(Applied::Changed)));
     assert_eq!(store.reads.load(Ordering::Relaxed), before + 1);
-    for event in behind {
-        assert_eq!(view.attempt(&JobDetails, event), Ok(Applied::Changed));
+    assert_eq!(folding.writes().len(), 50);
+}
+
+#[tokio::test]
+async fn what_is_remembered_from_batch_to_batch_is_not_read_again() {
+    let (store, story) = (Arc::new(Counting::default()), many_jobs());
+    let (drafted, published) = story.events.split_at(50);
+    let mut folding = folding(JobDetails, &store);
+    apply_all(&mut folding, &drafted.iter().collect::<Vec<_>>()).await;
+    commit(&mut folding, store.as_ref()).await;
+    folding.settle();
+    let before = store.reads.load(Ordering::Relaxed);
+    for event in published {
+        assert_eq!(apply_all(&mut folding, &[event]).await, [Ok(Applied::Changed)]);
+        commit(&mut folding, store.as_ref()).await;
+        folding.settle();
     }
+    assert_eq!(store.reads.load(Ordering::Relaxed), before);
 }
 
 #[tokio::test]
-async fn a_view_that_lives_on_reads_nothing_twice() {
-    let (store, story) = (Counting::default(), many_jobs());
-    project(&MyJobs, &store, &story.events, &[10]).await;
-    assert_eq!(store.reads.load(Ordering::Relaxed), 0);
+async fn what_was_forgotten_is_read_again_as_somebody_else_has_left_it() {
+    let (store, story) = (Arc::new(MemoryStore::default()), many_jobs());
+    let (drafted, published) = story.events.split_at(50);
+    let (mut ours, mut theirs) = (folding(JobDetails, &store), folding(JobDetails, &store));
+    apply_all(&mut ours, &drafted.iter().collect::<Vec<_>>()).await;
+    commit(&mut ours, store.as_ref()).await;
+    ours.settle();
+    apply_all(&mut theirs, &published.iter().collect::<Vec<_>>()).await;
+    commit(&mut theirs, store.as_ref()).await;
+    let expected = store.documents.lock().unwrap().clone();
+
+    ours.forget();
+    let edited = JobEdited { terms: terms("work", (1, 2)) };
+    let mut story = story;
+    let event = story.job(id(1), edited);
+    assert_eq!(apply_all(&mut ours, &[&event]).await, [Ok(Applied::Changed)]);
+    let writes = ours.writes();
+    assert!(writes[0].value.as_ref().unwrap().text().contains("published"));
+    assert!(expected.contains_key(&writes[0].document));
 }
 
 #[tokio::test]
-async fn behind_a_failure_its_sequence_waits_and_all_others_go_on() {
+async fn what_a_batch_made_is_gone_when_it_is_discarded_or_another_is_expected() {
+    let (store, story) = (Arc::new(MemoryStore::default()), many_jobs());
+    let mut folding = folding(MyJobs, &store);
+    let first = [&story.events[0]];
+    apply_all(&mut folding, &first).await;
+    assert_eq!(folding.writes().len(), 1);
+    folding.discard();
+    assert!(folding.writes().is_empty());
+    apply_all(&mut folding, &first).await;
+    folding.expect(&[&story.events[1]]).await.unwrap();
+    assert!(folding.writes().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_applied_leaves_nothing_and_those_behind_it_are_not_hurt() {
     let (job, other, client): (JobId, JobId, AccountId) = (id(1), id(2), id(10));
     let mut story = Story::default();
     story.draft(job, client, "one", (1, 2));
-    story.draft(other, client, "two", (1, 2));
     story.job(job, BidWithdrawn { bid: id::<BidId>(77) });
-    story.bid(job, id(78), id(11), 5);
     story.bid(other, id(79), id(11), 5);
-    let (store, mut view) = (MemoryStore::default(), View::new());
-    let skipped = Verdict::Done(Applied::Skipped("not about a bid"));
-    let verdicts = fold(&BidsByJob, &store, &story.events, &BTreeSet::new(), &mut view).await.unwrap();
-    let failed = Verdict::Failed(format!("there is no bids {}", id::<BidId>(77)));
-    let done = Verdict::Done(Applied::Changed);
-    assert_eq!(verdicts, [skipped.clone(), skipped.clone(), failed, Verdict::Behind, done.clone()]);
-    assert_eq!(view.writes().len(), 1);
-    let blocked = BTreeSet::from([story.events[0].stream.to_string()]);
-    let verdicts = fold(&BidsByJob, &store, &story.events, &blocked, &mut view).await.unwrap();
-    assert_eq!(verdicts, [Verdict::Behind, skipped, Verdict::Behind, Verdict::Behind, done]);
+    let store = Arc::new(MemoryStore::default());
+    let mut folding = folding(BidsByJob, &store);
+    let results = apply_all(&mut folding, &story.events.iter().collect::<Vec<_>>()).await;
+    let failed = Err(FoldError::Poison(format!("there is no bids {}", id::<BidId>(77))));
+    assert_eq!(results, [Ok(Applied::Skipped("not about a bid")), failed, Ok(Applied::Changed)]);
+    assert_eq!(folding.writes().len(), 1);
 }
 
 #[tokio::test]
@@ -131,11 +180,11 @@ async fn an_event_for_a_document_that_is_not_there_cannot_be_applied() {
     let mut story = Story::default();
     let edited = story.job(id(1), JobEdited { terms: terms("lost", (1, 2)) });
     for projection in projections::all() {
-        let (store, mut view) = (MemoryStore::default(), View::new());
-        let events = [edited.clone()];
-        let verdicts = fold(projection.as_ref(), &store, &events, &BTreeSet::new(), &mut view).await.unwrap();
+        let store = Arc::new(MemoryStore::default());
+        let mut folding = Folding::new(Arc::clone(&projection), store, 0);
+        let results = apply_all(&mut folding, &[&edited]).await;
         let concerned = ["board", "job_detail", "my_jobs", "bids_by_worker"].contains(&projection.name());
-        assert_eq!(matches!(verdicts[..], [Verdict::Failed(_)]), concerned, "{}", projection.name());
-        assert!(view.writes().is_empty());
+        assert_eq!(matches!(results[..], [Err(FoldError::Poison(_))]), concerned, "{}", projection.name());
+        assert!(folding.writes().is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! The same documents, however the streams interleave and wherever the batches end.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use projections::{DocumentKey, Projection};
 use proptest::prelude::*;
@@ -9,16 +9,30 @@ use crate::{
     engines,
     generator::{interleaved, marketplace},
     memory::MemoryStore,
-    story::project,
+    story::{project, project_remembering},
 };
 
 type Documents = BTreeMap<DocumentKey, String>;
 
-fn folded(projection: &dyn Projection, events: &[events::RecordedEvent], batches: &[usize]) -> Documents {
-    let store = MemoryStore::default();
+fn folded(
+    projection: &Arc<dyn Projection>,
+    events: &[events::RecordedEvent],
+    batches: &[usize],
+) -> Documents {
+    folded_remembering(1024 * 1024, projection, events, batches)
+}
+
+fn folded_remembering(
+    bytes_max: usize,
+    projection: &Arc<dyn Projection>,
+    events: &[events::RecordedEvent],
+    batches: &[usize],
+) -> Documents {
+    let store = Arc::new(MemoryStore::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(project(projection, &store, events, batches));
-    store.documents.into_inner().unwrap()
+    let folding = project_remembering(bytes_max, Arc::clone(projection), store.clone(), events, batches);
+    runtime.block_on(folding);
+    store.documents.lock().unwrap().clone()
 }
 
 proptest! {
@@ -33,10 +47,13 @@ proptest! {
         let events = marketplace(seed, 6);
         let shuffled = interleaved(&events, order);
         for projection in projections::all() {
-            let expected = folded(projection.as_ref(), &events, &[usize::MAX]);
-            prop_assert_eq!(&folded(projection.as_ref(), &events, &batches), &expected);
-            prop_assert_eq!(&folded(projection.as_ref(), &shuffled, &batches), &expected);
-            prop_assert_eq!(&folded(projection.as_ref(), &shuffled, &[1]), &expected);
+            let expected = folded(&projection, &events, &[usize::MAX]);
+            prop_assert_eq!(&folded(&projection, &events, &batches), &expected);
+            prop_assert_eq!(&folded(&projection, &shuffled, &batches), &expected);
+            prop_assert_eq!(&folded(&projection, &shuffled, &[1]), &expected);
+            // What is remembered of a document, and what the store holds of it, are the same.
+            prop_assert_eq!(&folded_remembering(0, &projection, &shuffled, &batches), &expected);
+            prop_assert_eq!(&folded_remembering(20_000, &projection, &shuffled, &[1]), &expected);
         }
     }
 }
@@ -47,7 +64,7 @@ fn the_histories_reach_every_projection_and_every_kind_of_event() {
     let names: std::collections::BTreeSet<_> = events.iter().map(|event| event.payload.name()).collect();
     assert!(names.len() >= 33, "{names:?}");
     for projection in projections::all() {
-        let documents = folded(projection.as_ref(), &marketplace(7, 12), &[usize::MAX]);
+        let documents = folded(&projection, &marketplace(7, 12), &[usize::MAX]);
         assert!(!documents.is_empty(), "{}", projection.name());
     }
 }
@@ -57,10 +74,10 @@ async fn an_engine_holds_what_memory_holds() {
     for seed in 0..3 {
         let events = interleaved(&marketplace(seed, 10), seed + 1);
         for projection in projections::all() {
-            let (fixture, memory) = (engines::sqlite(), MemoryStore::default());
-            project(projection.as_ref(), &memory, &events, &[usize::MAX]).await;
-            project(projection.as_ref(), fixture.store.as_ref(), &events, &[1, 7, 30]).await;
-            let expected = memory.documents.into_inner().unwrap();
+            let (fixture, memory) = (engines::sqlite(), Arc::new(MemoryStore::default()));
+            project(Arc::clone(&projection), memory.clone(), &events, &[usize::MAX]).await;
+            project(Arc::clone(&projection), Arc::clone(&fixture.store), &events, &[1, 7, 30]).await;
+            let expected = memory.documents.lock().unwrap().clone();
             let keys: Vec<DocumentKey> = expected.keys().cloned().collect();
             let found = fixture.store.get_many(&projection.id(), &keys).await.unwrap();
             let found = found.into_iter().map(|json| json.map(|json| json.text().to_owned()));

@@ -1,5 +1,7 @@
 //! job_detail and my_jobs: one job in full, and a client's list.
 
+use std::sync::Arc;
+
 use events::{
     ids::{AccountId, BidId, ContractId, JobId},
     vocabulary::jobs::{
@@ -40,8 +42,8 @@ fn awarded() -> Story {
 
 async fn given(story: &Story) -> Fixture {
     let fixture = sqlite();
-    project(&JobDetails, fixture.store.as_ref(), &story.events, &[3]).await;
-    project(&MyJobs, fixture.store.as_ref(), &story.events, &[3]).await;
+    project(Arc::new(JobDetails), Arc::clone(&fixture.store), &story.events, &[3]).await;
+    project(Arc::new(MyJobs), Arc::clone(&fixture.store), &story.events, &[3]).await;
     fixture
 }
 
@@ -78,9 +80,9 @@ async fn a_contract_that_was_heard_of_before_its_job_shows_no_job_yet() {
     let story = awarded();
     let fixture = sqlite();
     let last = story.events.len() - 1;
-    project(&JobDetails, fixture.store.as_ref(), &story.events[last..], &[1]).await;
+    project(Arc::new(JobDetails), Arc::clone(&fixture.store), &story.events[last..], &[1]).await;
     assert_eq!(job_detail::get(fixture.store.as_ref(), id(1)).await, Ok(None));
-    project(&JobDetails, fixture.store.as_ref(), &story.events[..last], &[1]).await;
+    project(Arc::new(JobDetails), Arc::clone(&fixture.store), &story.events[..last], &[1]).await;
     let job = job_detail::get(fixture.store.as_ref(), id(1)).await.unwrap().unwrap();
     assert_eq!(job.contract_status, Some(ContractStatus::Proposed));
 }

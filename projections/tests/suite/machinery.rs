@@ -1,5 +1,7 @@
 //! timers and steps: what the machinery has to do.
 
+use std::sync::Arc;
+
 use events::{
     Category, StreamId,
     ids::{HireId, JobId},
@@ -32,8 +34,8 @@ fn timer(timer: &str, seconds: i64) -> HireEvent {
 
 async fn given(story: &Story) -> Fixture {
     let fixture = sqlite();
-    project(&Timers, fixture.store.as_ref(), &story.events, &[2]).await;
-    project(&Steps, fixture.store.as_ref(), &story.events, &[2]).await;
+    project(Arc::new(Timers), Arc::clone(&fixture.store), &story.events, &[2]).await;
+    project(Arc::new(Steps), Arc::clone(&fixture.store), &story.events, &[2]).await;
     fixture
 }
 

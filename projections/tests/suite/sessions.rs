@@ -1,5 +1,7 @@
 //! sessions: an account's devices.
 
+use std::sync::Arc;
+
 use events::{
     Category, StreamId,
     ids::{AccountId, SessionId},
@@ -35,7 +37,7 @@ async fn an_account_sees_its_own_devices_newest_first_ended_ones_included() {
     story.say(first, SessionEvent::from(TokenReuseDetected {}));
     story.say(first, SessionEvent::from(SessionRevoked { reason: SessionEnd::TokenReuse }));
     let fixture = sqlite();
-    project(&Sessions, fixture.store.as_ref(), &story.events, &[2]).await;
+    project(Arc::new(Sessions), Arc::clone(&fixture.store), &story.events, &[2]).await;
     let page = list(fixture.store.as_ref(), id(10), PageRequest::first(10)).await.unwrap();
     let [second, first] = &page.items[..] else { panic!("{page:?}") };
     assert_eq!((second.session, second.revoked, second.version), (id(2), None, 1));

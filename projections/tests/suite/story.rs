@@ -1,6 +1,6 @@
 //! Histories for tests: events as they would come from the log.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{collections::HashMap, sync::Arc};
 
 use events::{
     Category, CommandStamp, Event, Id, Money, Personal, Position, RecordedEvent, StreamId, Timestamp,
@@ -13,7 +13,7 @@ use events::{
         JobPublished, JobTerms, ProposedMilestone,
     },
 };
-use projections::{Batch, Projection, ReadStore, Verdict, View, fold};
+use projections::{Batch, Folding, Projection, ReadStore};
 use uuid::Uuid;
 
 /// The id of a kind with this number.
@@ -140,26 +140,37 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 
 /// Folds `events` into `store` in batches of these sizes, over and over; every event must be applied or skipped.
 pub(crate) async fn project(
-    projection: &dyn Projection,
-    store: &dyn ReadStore,
+    projection: Arc<dyn Projection>,
+    store: Arc<dyn ReadStore>,
+    events: &[RecordedEvent],
+    batch_sizes: &[usize],
+) {
+    project_remembering(1024 * 1024, projection, store, events, batch_sizes).await;
+}
+
+/// [`project`], with documents of so many bytes remembered between the batches.
+pub(crate) async fn project_remembering(
+    remembered_bytes_max: usize,
+    projection: Arc<dyn Projection>,
+    store: Arc<dyn ReadStore>,
     events: &[RecordedEvent],
     batch_sizes: &[usize],
 ) {
     store.prepare(&projection.id(), projection.collections()).await.unwrap();
     let wanted = events.iter().filter(|event| projection.topics().contains(&event.stream.category.service()));
-    let mut rest: &[RecordedEvent] = &wanted.cloned().collect::<Vec<_>>();
+    let mut rest: &[&RecordedEvent] = &wanted.collect::<Vec<_>>();
     let mut sizes = batch_sizes.iter().cycle();
-    let mut view = View::new();
+    let mut folding = Folding::new(Arc::clone(&projection), Arc::clone(&store), remembered_bytes_max);
     while !rest.is_empty() {
         let (batch, behind) = rest.split_at((*sizes.next().unwrap()).clamp(1, rest.len()));
         rest = behind;
-        let verdicts = fold(projection, store, batch, &BTreeSet::new(), &mut view).await.unwrap();
-        let bad = verdicts.iter().position(|verdict| !matches!(verdict, Verdict::Done(_)));
-        assert_eq!(bad, None, "{:?} {:?}", bad.map(|bad| &verdicts[bad]), bad.map(|bad| &batch[bad]));
-        let writes = view.writes();
+        folding.expect(batch).await.unwrap();
+        for event in batch {
+            folding.apply(event).await.unwrap_or_else(|error| panic!("{error}: {event:?}"));
+        }
         let (advances, unchanged) = (Vec::new(), Vec::new());
-        let commit = Batch { projection: projection.id(), writes: writes.clone(), advances, unchanged };
+        let commit = Batch { projection: projection.id(), writes: folding.writes(), advances, unchanged };
         store.commit(commit).await.unwrap();
-        view.settle(&writes);
+        folding.settle();
     }
 }

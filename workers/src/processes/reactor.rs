@@ -73,8 +73,8 @@ impl Applier for Reacting {
         false
     }
 
-    /// A reaction is a command that was carried out: there is nothing to forget.
-    fn reset(&mut self) {}
+    /// A reaction is a command that was carried out: there is nothing to drop.
+    fn discard(&mut self) {}
 
     /// Tells events of different streams at the same time, those of one stream one after the other. What was told
     /// before an outage is not told again, as long as this process lives.
@@ -109,7 +109,12 @@ impl Applier for Reacting {
         }
     }
 
-    fn take_writes(&mut self) -> Vec<Write> {
+    fn writes(&mut self) -> Vec<Write> {
         Vec::new()
     }
+
+    fn settle(&mut self) {}
+
+    /// It knows nothing of the store; what was told was told.
+    fn forget(&mut self) {}
 }

@@ -91,6 +91,8 @@ impl<A: Applier> Runner<A> {
             }
         }
         if stopped {
+            // Whoever was overtaken may have judged by documents of another turn: that is no reason to stop.
+            progress.check_turn(self.surroundings.store.as_ref()).await?;
             self.status.count(&Verdicts { stopped: 1, ..Verdicts::default() });
         }
         Err(because)
@@ -98,7 +100,6 @@ impl<A: Applier> Runner<A> {
 
     /// Tells the applier what comes next, as far as nothing is in its way.
     async fn announce(&mut self, progress: &Progress, commits: &[DecodedCommit]) -> Result<(), Trouble> {
-        self.applier.reset();
         let mut expected = Vec::new();
         for item in commits.iter().flat_map(|commit| &commit.items) {
             if let Item::Event(event) = item {
@@ -114,18 +115,15 @@ impl<A: Applier> Runner<A> {
     }
 
     async fn commit_batch(&mut self, progress: &mut Progress, whole: Whole) -> Result<(), Trouble> {
-        let Whole { mut draft, verdicts, rate } = whole;
-        draft.writes = self.applier.take_writes();
-        let store = Arc::clone(&self.surroundings.store);
-        progress.commit(store.as_ref(), &self.source, draft).await?;
+        let Whole { draft, verdicts, rate } = whole;
+        self.commit(progress, draft).await?;
         self.rate = rate;
         self.status.count(&verdicts);
-        self.surroundings.announce_progress();
         Ok(())
     }
 
     async fn fold(&mut self, progress: &Progress, commits: &[DecodedCommit]) -> Result<Folded, Trouble> {
-        self.applier.reset();
+        self.applier.discard();
         let (mut draft, mut verdicts) = (Draft::default(), Verdicts::default());
         let mut rate = self.rate.clone();
         let mut heads = 0;

@@ -23,7 +23,7 @@ pub(crate) mod redrive;
 pub(crate) mod source;
 
 use applier::Applier;
-use progress::{Progress, collections_with_ours};
+use progress::{Draft, Progress, collections_with_ours};
 use redrive::{Redrive, RedriveError, Redriven};
 use source::{Ahead, Source};
 
@@ -232,7 +232,8 @@ impl<A: Applier> Runner<A> {
     /// Reads everything anew and takes turn after turn; `Ok` when the process ends.
     async fn keep_going(&mut self, within: bool, backoff: &mut Backoff) -> Result<(), Trouble> {
         let store = Arc::clone(&self.surroundings.store);
-        self.applier.reset();
+        // Read with the progress, and as good as it is.
+        self.applier.forget();
         store.prepare(self.applier.id(), &self.collections).await?;
         let mut progress = Progress::load(
             store.as_ref(),
@@ -256,6 +257,16 @@ impl<A: Applier> Runner<A> {
                 self.wait(&mut changes).await;
             }
         }
+        Ok(())
+    }
+
+    /// One transaction: what the draft says, and what the applier has changed.
+    async fn commit(&mut self, progress: &mut Progress, draft: Draft) -> Result<(), Trouble> {
+        let store = Arc::clone(&self.surroundings.store);
+        // When this fails everything is read anew, what the applier knows included: see `keep_going`.
+        progress.commit(store.as_ref(), &self.source, draft, self.applier.writes()).await?;
+        self.applier.settle();
+        self.surroundings.announce_progress();
         Ok(())
     }
 

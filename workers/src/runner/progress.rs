@@ -13,6 +13,7 @@ use projections::{
     ReadStore, StoreError, Write,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Trouble, source::Source};
 use crate::{
@@ -31,10 +32,13 @@ pub fn collections_with_ours(declared: &[CollectionSpec]) -> Vec<CollectionSpec>
     collections
 }
 
-/// How often a scope was written.
+/// How often a scope was written, and by whom last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Turn {
     transactions: u64,
+    /// Told apart from whoever writes as often to a read model that was dropped and is built again.
+    #[serde(default)]
+    by: Uuid,
 }
 
 /// See the module.
@@ -43,13 +47,14 @@ pub(crate) struct Progress {
     scope: String,
     checkpoints: BTreeMap<Partition, Option<Checkpoint>>,
     turn: Option<Json>,
+    /// What its turns are signed with.
+    by: Uuid,
     pub(crate) blocked: Blocked,
 }
 
-/// What a transaction is to do beside taking its turn.
+/// What a transaction is to do beside writing documents and taking its turn.
 #[derive(Default)]
 pub(crate) struct Draft {
-    pub(crate) writes: Vec<Write>,
     pub(crate) parking: Parking,
     /// The last offset that is folded in, by partition.
     pub(crate) reached: BTreeMap<Partition, Offset>,
@@ -67,7 +72,7 @@ impl Progress {
     ) -> Result<Self, Trouble> {
         let ends: BTreeMap<Partition, Offset> = source.ends(partitions.to_vec()).await?.into_iter().collect();
         // The turn is read first: whatever changes while the rest is read fences the next transaction.
-        let turn = store.get_many(projection, &[turn_key(scope)]).await?.into_iter().next().flatten();
+        let turn = read_turn(store, projection, scope).await?;
         let mut checkpoints = BTreeMap::new();
         for partition in partitions {
             let checkpoint = store.checkpoint(projection, *partition).await?;
@@ -87,7 +92,8 @@ impl Progress {
             checkpoints.insert(*partition, checkpoint);
         }
         let blocked = load_blocked(store, projection, partitions).await?;
-        Ok(Self { projection: projection.clone(), scope: scope.to_owned(), checkpoints, turn, blocked })
+        let (projection, scope) = (projection.clone(), scope.to_owned());
+        Ok(Self { projection, scope, checkpoints, turn, by: Uuid::now_v7(), blocked })
     }
 
     /// The last offset of the partition that is folded in.
@@ -100,12 +106,26 @@ impl Progress {
         self.checkpoints.keys().map(|partition| (*partition, self.reached(*partition))).collect()
     }
 
-    /// Carries the draft out, in one transaction, and remembers it.
+    /// Whether it is still this runner's turn.
+    ///
+    /// # Errors
+    /// [`Trouble::Fenced`] when it is not.
+    pub(crate) async fn check_turn(&self, store: &dyn ReadStore) -> Result<(), Trouble> {
+        let turn = read_turn(store, &self.projection, &self.scope).await?;
+        if decode_turn(turn.as_ref())? == decode_turn(self.turn.as_ref())? {
+            Ok(())
+        } else {
+            Err(Trouble::Fenced)
+        }
+    }
+
+    /// Carries the draft out together with `writes`, in one transaction, and remembers it.
     pub(crate) async fn commit(
         &mut self,
         store: &dyn ReadStore,
         source: &Source,
         draft: Draft,
+        mut writes: Vec<Write>,
     ) -> Result<(), StoreError> {
         let mut advances = Vec::new();
         for (partition, from) in &self.checkpoints {
@@ -116,11 +136,10 @@ impl Progress {
                 advances.push(Advance { partition: *partition, from: *from, to });
             }
         }
-        let turn: Turn = self.turn.as_ref().map(documents::decode).transpose()?.unwrap_or_default();
-        let next = documents::encode(&Turn { transactions: turn.transactions + 1 })?;
+        let turn = decode_turn(self.turn.as_ref())?;
+        let next = documents::encode(&Turn { transactions: turn.transactions + 1, by: self.by })?;
         let outcome = draft.parking.outcome();
         let (letter_writes, mut unchanged) = draft.parking.into_writes()?;
-        let mut writes = draft.writes;
         writes.extend(letter_writes);
         writes.push(Write { document: turn_key(&self.scope), value: Some(next.clone()) });
         unchanged.push(Write { document: turn_key(&self.scope), value: self.turn.clone() });
@@ -142,6 +161,19 @@ impl Progress {
 
 fn turn_key(scope: &str) -> DocumentKey {
     DocumentKey { collection: TURNS.spec.name, key: scope.to_owned() }
+}
+
+async fn read_turn(
+    store: &dyn ReadStore,
+    projection: &ProjectionId,
+    scope: &str,
+) -> Result<Option<Json>, StoreError> {
+    Ok(store.get_many(projection, &[turn_key(scope)]).await?.pop().flatten())
+}
+
+/// A scope that nobody has written yet has had no turn.
+fn decode_turn(json: Option<&Json>) -> Result<Turn, StoreError> {
+    Ok(json.map(documents::decode).transpose()?.unwrap_or_default())
 }
 
 /// A checkpoint of another log, or beyond the end of this one, means that history is not what it was; unless this copy of

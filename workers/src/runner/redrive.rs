@@ -134,9 +134,7 @@ impl<A: Applier> Runner<A> {
         let ended = run.failure.is_some();
         let left = remainder(letter, run);
         parking.set(redrive.sequence.clone(), left.clone());
-        let writes = self.applier.take_writes();
-        progress.commit(store.as_ref(), &self.source, Draft { writes, parking, ..Draft::default() }).await?;
-        self.surroundings.announce_progress();
+        self.commit(progress, Draft { parking, ..Draft::default() }).await?;
         self.status.set_blocked(progress.blocked.len());
         let answer = (ended || left.is_none()).then_some(Ok(Redriven { events: redrive.events, left }));
         Ok(answer)
@@ -151,7 +149,6 @@ impl<A: Applier> Runner<A> {
     ) -> Result<Run, Trouble> {
         // Told one by one: what stands behind a failure must not be told before it.
         self.applier.expect(&[]).await?;
-        self.applier.reset();
         let mut run = Run { done: 0, events: 0, failure: None };
         for (entry, items) in waiting {
             for item in items {

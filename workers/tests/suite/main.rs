@@ -10,4 +10,5 @@ mod other_logs;
 mod processes;
 mod random_lives;
 mod redrive;
+mod remembered;
 mod stops;

@@ -174,7 +174,8 @@ async fn a_second_runner_does_not_overwrite_what_a_redrive_wrote() {
         let head = house.log.head(stream(1)).unwrap();
         trails.poison(stream(1), head + 1);
         house.append(stream(1), 3).await;
-        until("parked", || async { !one.letters(None, None, 1).await.unwrap().items.is_empty() }).await;
+        let parked = || async { one.letters(None, None, 1).await.is_ok_and(|page| !page.items.is_empty()) };
+        until("parked", parked).await;
         trails.mend();
         let log = Arc::clone(&house.log);
         let arriving = tokio::spawn(async move {

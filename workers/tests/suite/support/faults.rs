@@ -15,6 +15,8 @@ use projections::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
 
+use super::projections::TRAILS;
+
 type StoreFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// What goes wrong.
@@ -23,8 +25,9 @@ pub enum Plan {
     Random { seeded: Box<Mutex<StdRng>>, percent: u32 },
     /// The operation with this number never answers: before it is done, or after it.
     Crash { at: u64, done_first: bool },
-    /// One operation waits until it is let go: a preparation, or the transaction behind so many others.
-    Hold { prepare: AtomicBool, transaction: AtomicI64, go: Notify },
+    /// One operation waits until it is let go: a preparation, reading a trail, or the transaction behind so many
+    /// others.
+    Hold { prepare: AtomicBool, read: AtomicBool, transaction: AtomicI64, go: Notify },
 }
 
 /// See the module.
@@ -33,6 +36,7 @@ pub struct FaultyStore {
     plan: Plan,
     operations: AtomicU64,
     answered: AtomicU64,
+    trails_read: AtomicU64,
     /// Told when the crash has come, or a transaction waits.
     pub crashed: Notify,
 }
@@ -58,14 +62,22 @@ impl FaultyStore {
     }
 
     pub fn holding(inner: Arc<dyn ReadStore>) -> Arc<Self> {
-        let (prepare, transaction) = (AtomicBool::new(false), AtomicI64::new(-1));
-        Self::with(inner, Plan::Hold { prepare, transaction, go: Notify::new() })
+        let (prepare, read, transaction) =
+            (AtomicBool::new(false), AtomicBool::new(false), AtomicI64::new(-1));
+        Self::with(inner, Plan::Hold { prepare, read, transaction, go: Notify::new() })
     }
 
     /// The next preparation waits; [`FaultyStore::crashed`] tells when it has come.
     pub fn hold_prepare(&self) {
         if let Plan::Hold { prepare, .. } = &self.plan {
             prepare.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// The next time that trails are read waits; [`FaultyStore::crashed`] tells when it has come.
+    pub fn hold_read(&self) {
+        if let Plan::Hold { read, .. } = &self.plan {
+            read.store(true, Ordering::SeqCst);
         }
     }
 
@@ -81,7 +93,12 @@ impl FaultyStore {
         self.answered.load(Ordering::SeqCst)
     }
 
-    /// Lets the transaction that waits go on.
+    /// Trails that were asked for.
+    pub fn trails_read(&self) -> u64 {
+        self.trails_read.load(Ordering::SeqCst)
+    }
+
+    /// Lets the operation that waits go on.
     pub fn let_go(&self) {
         if let Plan::Hold { go, .. } = &self.plan {
             go.notify_one();
@@ -94,6 +111,7 @@ impl FaultyStore {
             plan,
             operations: AtomicU64::new(0),
             answered: AtomicU64::new(0),
+            trails_read: AtomicU64::new(0),
             crashed: Notify::new(),
         })
     }
@@ -188,6 +206,14 @@ impl ReadStore for FaultyStore {
         projection: &'a ProjectionId,
         keys: &'a [DocumentKey],
     ) -> StoreFuture<'a, Vec<Option<Json>>> {
+        let trails = keys.iter().filter(|key| key.collection == TRAILS.spec.name).count();
+        self.trails_read.fetch_add(trails as u64, Ordering::SeqCst);
+        if let Plan::Hold { read, .. } = &self.plan
+            && trails > 0
+            && read.swap(false, Ordering::SeqCst)
+        {
+            return Box::pin(self.meet_with(Fate::Wait, self.inner.get_many(projection, keys)));
+        }
         Box::pin(self.meet(false, self.inner.get_many(projection, keys)))
     }
     fn commit(&self, batch: Batch) -> StoreFuture<'_, ()> {

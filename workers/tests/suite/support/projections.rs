@@ -28,6 +28,7 @@ pub struct Trails {
     poison: Mutex<BTreeSet<(StreamId, Version)>>,
     panics: bool,
     by_stream: bool,
+    strict: bool,
 }
 
 impl Trails {
@@ -51,6 +52,12 @@ impl Trails {
         Arc::new(Self { halts: true, ..Self::of("halting_trails", Shape::Partitioned, u128::MAX) })
     }
 
+    /// Like [`Trails::halting`], and what is applied twice or out of turn is a failure.
+    pub fn halting_when_out_of_turn() -> Arc<Self> {
+        let halting = Self::of("strict_trails", Shape::Partitioned, u128::MAX);
+        Arc::new(Self { halts: true, strict: true, ..halting })
+    }
+
     /// Like [`Trails::partitioned`], and panics at what it cannot apply.
     pub fn panicking() -> Arc<Self> {
         Arc::new(Self { panics: true, ..Self::of("panicking_trails", Shape::Partitioned, u128::MAX) })
@@ -65,6 +72,7 @@ impl Trails {
             poison: Mutex::default(),
             panics: false,
             by_stream: false,
+            strict: false,
         }
     }
 
@@ -122,7 +130,11 @@ impl Projection for Trails {
     fn apply(&self, event: &RecordedEvent, view: &mut View) -> Result<Applied, ApplyError> {
         let key = self.key(event.stream);
         let mut trail = view.get(&TRAILS, &key)?.unwrap_or_default();
-        trail.versions.entry(event.stream.to_string()).or_default().push(event.version);
+        let versions = trail.versions.entry(event.stream.to_string()).or_default();
+        if self.strict && versions.last().copied().unwrap_or(0) + 1 != event.version {
+            return Err(ApplyError::Poison(format!("version {} is out of turn", event.version)));
+        }
+        versions.push(event.version);
         // The change is made before it fails, so that a failed event is seen to leave nothing behind.
         view.put(&TRAILS, &key, &trail)?;
         if self.poison.lock().unwrap().contains(&(event.stream, event.version)) {

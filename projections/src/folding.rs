@@ -1,0 +1,133 @@
+//! Folds events into the documents of a projection, reading the store as seldom as possible.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use events::RecordedEvent;
+
+use crate::{Applied, ApplyError, DocumentKey, Projection, ProjectionId, ReadStore, StoreError, View, Write};
+
+/// Why an event was not folded in. The documents are as if it had not been there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// It cannot be applied to what is there, for this reason.
+    #[error("{0}")]
+    Poison(String),
+    /// A document that it needs could not be read: the event is not to blame.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A projection at work on its store: events come in, the writes of one batch after the other come out.
+///
+/// A batch is: [`Folding::expect`] its events, [`Folding::apply`] them one by one, commit what [`Folding::writes`] says,
+/// [`Folding::settle`]. Documents are remembered from batch to batch, so whoever commits must make sure that nobody
+/// else wrote them meanwhile (by a compare-and-set in the same transaction), and must call [`Folding::forget`] when
+/// somebody did, or when a commit was not seen to succeed.
+#[allow(missing_debug_implementations, reason = "it holds a projection and a store, which have no text")]
+pub struct Folding {
+    projection: Arc<dyn Projection>,
+    id: ProjectionId,
+    store: Arc<dyn ReadStore>,
+    view: View,
+}
+
+/// How often the events of a batch are asked what they need before they are applied. Most need one document; an event
+/// that finds its second one through its first needs a round more.
+const ROUNDS: usize = 3;
+
+/// Documents that one event may ask for one by one. One that asks for more is not a fold of ours.
+const DOCUMENTS_PER_EVENT_MAX: usize = 10_000;
+
+impl Folding {
+    /// Nothing is folded yet; documents of about `remembered_bytes_max` bytes will be remembered between batches.
+    pub fn new(
+        projection: Arc<dyn Projection>,
+        store: Arc<dyn ReadStore>,
+        remembered_bytes_max: usize,
+    ) -> Self {
+        let id = projection.id();
+        Self { projection, id, store, view: View::remembering(remembered_bytes_max) }
+    }
+
+    /// What is folded.
+    pub fn projection(&self) -> &dyn Projection {
+        self.projection.as_ref()
+    }
+
+    /// Whose documents they are.
+    pub fn id(&self) -> &ProjectionId {
+        &self.id
+    }
+
+    /// Loads what these events will ask for when they are applied, many documents at once: applies them, only to hear
+    /// what is missing. What is not heard of this way is loaded when its turn comes. What the batch has made so far is
+    /// dropped.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn expect(&mut self, events: &[&RecordedEvent]) -> Result<(), StoreError> {
+        self.view.discard();
+        let mut waiting: Vec<&RecordedEvent> = events.to_vec();
+        for _ in 0..ROUNDS {
+            // An event that has to wait for a document is passed over, so what comes behind it may fail in ways that
+            // mean nothing: only what is missing counts.
+            let mut missing = BTreeSet::new();
+            waiting.retain(|event| match self.view.attempt(self.projection.as_ref(), event) {
+                Err(ApplyError::Missing(key)) => {
+                    missing.insert(key);
+                    true
+                }
+                Ok(_) | Err(ApplyError::Poison(_)) => false,
+            });
+            if missing.is_empty() {
+                break;
+            }
+            self.load(missing.into_iter().collect()).await?;
+        }
+        self.view.discard();
+        Ok(())
+    }
+
+    /// Applies one event behind those that the batch has so far.
+    ///
+    /// # Errors
+    /// See [`FoldError`].
+    pub async fn apply(&mut self, event: &RecordedEvent) -> Result<Applied, FoldError> {
+        for _ in 0..DOCUMENTS_PER_EVENT_MAX {
+            match self.view.attempt(self.projection.as_ref(), event) {
+                Ok(applied) => return Ok(applied),
+                Err(ApplyError::Poison(reason)) => return Err(FoldError::Poison(reason)),
+                Err(ApplyError::Missing(key)) => self.load(vec![key]).await?,
+            }
+        }
+        Err(FoldError::Poison("the projection asks for ever more documents".to_owned()))
+    }
+
+    async fn load(&mut self, keys: Vec<DocumentKey>) -> Result<(), StoreError> {
+        let values = self.store.get_many(&self.id, &keys).await?;
+        for (key, value) in keys.into_iter().zip(values) {
+            self.view.load(key, value);
+        }
+        Ok(())
+    }
+
+    /// Drops what the batch has made so far, as if none of its events had been applied.
+    pub fn discard(&mut self) {
+        self.view.discard();
+    }
+
+    /// Every document that the batch has changed, in key order, once for each.
+    pub fn writes(&mut self) -> Vec<Write> {
+        self.view.writes()
+    }
+
+    /// What [`Folding::writes`] said is in the store: the next batch begins.
+    pub fn settle(&mut self) {
+        self.view.settle();
+    }
+
+    /// Forgets every document: the store may hold something else by now.
+    pub fn forget(&mut self) {
+        self.view.forget();
+    }
+}
