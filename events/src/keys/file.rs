@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
 use super::{
@@ -21,6 +21,8 @@ use crate::ids::{AccountId, Id, KeyId};
 const APPLICATION_ID: i32 = 0x4768_4b79;
 /// `PRAGMA user_version`: the format of the file.
 const FORMAT: i32 = 1;
+/// The format of a file that follows a topic, see [`super::follow`].
+pub(super) const FORMAT_FOLLOWING: i32 = 2;
 
 /// A record with `kid` is a key; its `wrapped` bytes are overwritten with zeros at erasure. A record without one is
 /// the erased marker of its subject. An unfinished erasure is one after which the file was not yet seen to be clean.
@@ -40,7 +42,7 @@ const SCHEMA: &str = "
 
 /// One connection to the key file.
 pub(super) struct KeyFile {
-    connection: Connection,
+    pub(super) connection: Connection,
     /// `None` for a ring in memory, whose two connections share one database.
     path: Option<PathBuf>,
     /// Why nothing is written any more: after a failed write the file's state is not guessed at.
@@ -54,7 +56,7 @@ pub(super) enum StoredKeys {
     Known(Vec<(KeyId, KeyPurpose, WrappedKey)>),
 }
 
-fn failed(error: impl std::fmt::Display) -> KeyError {
+pub(super) fn failed(error: impl std::fmt::Display) -> KeyError {
     KeyError::File(error.to_string())
 }
 
@@ -141,55 +143,24 @@ impl KeyFile {
         kid: KeyId,
         wrapped: &WrappedKey,
     ) -> Result<bool, KeyError> {
-        let (subject_bytes, kid_bytes) = (subject.uuid(), kid.uuid());
         self.write(|transaction| {
             if is_erased(transaction, subject)? {
                 return Ok(Ok(false));
             }
-            let known: Option<(Vec<u8>, Vec<u8>)> = transaction
-                .prepare_cached("SELECT subject, wrapped FROM records WHERE kid = ?")?
-                .query_row([kid_bytes.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            if let Some((known_subject, known_wrapped)) = known {
-                let same = known_subject == subject_bytes.as_bytes() && known_wrapped == wrapped.0;
-                let refusal = || KeyError::Refused(format!("another key is known as {kid}"));
-                return Ok(if same { Ok(false) } else { Err(refusal()) });
-            }
-            transaction
-                .prepare_cached("INSERT INTO records (subject, kid, purpose, wrapped) VALUES (?, ?, ?, ?)")?
-                .execute(params![
-                    subject_bytes.as_bytes(),
-                    kid_bytes.as_bytes(),
-                    purpose.name(),
-                    wrapped.0
-                ])?;
-            Ok(Ok(true))
+            insert_key(transaction, subject, purpose, kid, wrapped)
+                .map(|known| known.map_err(KeyError::Refused))
         })
     }
 
     /// Overwrites the keys of `subject` and sets the marker, in one durable transaction. Returns what was overwritten,
     /// for [`KeyFile::expunge`].
-    pub(super) fn erase(&mut self, subject: AccountId) -> Result<Vec<WrappedKey>, KeyError> {
-        let wrapped: Vec<_> = match self.keys_of(subject)? {
-            StoredKeys::Erased => return Ok(Vec::new()),
-            StoredKeys::Known(known) => known.into_iter().map(|(_, _, wrapped)| wrapped).collect(),
-        };
-        let bytes = subject.uuid();
+    pub(super) fn erase(&mut self, subject: AccountId) -> Result<Vec<(AccountId, WrappedKey)>, KeyError> {
         self.write(|transaction| {
-            transaction
-                .prepare_cached("UPDATE records SET wrapped = zeroblob(?2) WHERE subject = ?1")?
-                .execute(params![bytes.as_bytes(), WrappedKey::BYTES as i64])?;
-            if !wrapped.is_empty() {
-                transaction
-                    .prepare_cached("INSERT INTO unfinished_erasures VALUES (?)")?
-                    .execute([bytes.as_bytes()])?;
+            if is_erased(transaction, subject)? {
+                return Ok(Ok(Vec::new()));
             }
-            transaction
-                .prepare_cached("INSERT INTO records (subject) VALUES (?)")?
-                .execute([bytes.as_bytes()])?;
-            Ok(Ok(()))
-        })?;
-        Ok(wrapped)
+            overwrite_keys(transaction, subject).map(Ok)
+        })
     }
 
     /// Makes sure that no byte of the keys just erased is left in the file or its write-ahead log. The caller holds
@@ -197,17 +168,23 @@ impl KeyFile {
     ///
     /// `secure_delete` zeroes what is deleted, but a page that was split once may keep a stale copy of a row outside
     /// its cells, so the file is searched, and rewritten whole in the rare case that one is found.
-    pub(super) fn expunge(&mut self, subject: AccountId, erased: &[WrappedKey]) -> Result<(), KeyError> {
-        let Some(path) = &self.path else { return Ok(()) };
+    pub(super) fn expunge(&mut self, erased: &[(AccountId, WrappedKey)]) -> Result<(), KeyError> {
+        let Some(path) = &self.path else {
+            return self.connection.execute_batch("DELETE FROM unfinished_erasures").map_err(failed);
+        };
         self.empty_write_ahead_log()?;
-        if !erased.is_empty() && !contains_any(path, erased)? {
-            self.connection
+        let keys: Vec<_> = erased.iter().map(|(_, wrapped)| *wrapped).collect();
+        if keys.is_empty() || contains_any(path, &keys)? {
+            return self.finish_erasures(&keys);
+        }
+        let transaction = self.connection.transaction().map_err(failed)?;
+        for (subject, _) in erased {
+            transaction
                 .prepare_cached("DELETE FROM unfinished_erasures WHERE subject = ?")
                 .and_then(|mut statement| statement.execute([subject.uuid().as_bytes()]))
                 .map_err(failed)?;
-            return Ok(());
         }
-        self.finish_erasures(erased)
+        transaction.commit().map_err(failed)
     }
 
     /// Finishes the erasures that a crash or a failure cut short, and those that left a stale copy, by rewriting
@@ -257,8 +234,13 @@ impl KeyFile {
         Ok(records)
     }
 
+    /// The format of the file.
+    pub(super) fn format(&self) -> Result<i32, KeyError> {
+        self.connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)
+    }
+
     /// Runs `work` in one transaction. A refusal rolls it back; a failure of the file also stops this writer.
-    fn write<T>(
+    pub(super) fn write<T>(
         &mut self,
         work: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<Result<T, KeyError>>,
     ) -> Result<T, KeyError> {
@@ -319,9 +301,9 @@ fn prepare(connection: &mut Connection, roots: &RootKeys) -> Result<(), KeyError
     if application != APPLICATION_ID {
         return Err(refused("the file is not a key file"));
     }
-    if format != FORMAT {
+    if ![FORMAT, FORMAT_FOLLOWING].contains(&format) {
         return Err(KeyError::Refused(format!(
-            "the key file has format {format}, this release reads {FORMAT}"
+            "the key file has format {format}, this release reads {FORMAT} and {FORMAT_FOLLOWING}"
         )));
     }
     let canary = connection.query_row("SELECT sealed FROM canary", [], |row| row.get(0)).map_err(failed)?;
@@ -358,14 +340,68 @@ fn key_columns(columns: KeyColumns) -> Result<Option<(KeyId, KeyPurpose, Wrapped
     Ok(Some((KeyId::from_uuid(Uuid::from_bytes(kid)), purpose, wrapped)))
 }
 
-fn is_erased(connection: &Connection, subject: AccountId) -> rusqlite::Result<bool> {
+pub(super) fn is_erased(connection: &Connection, subject: AccountId) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM records WHERE subject = ? AND kid IS NULL)")?
         .query_row([subject.uuid().as_bytes()], |row| row.get(0))
 }
 
+/// Writes a key that another node made. `Ok(false)` when it is known; an error, in words, when another is known under the same
+/// kid.
+pub(super) fn insert_key(
+    transaction: &Transaction<'_>,
+    subject: AccountId,
+    purpose: KeyPurpose,
+    kid: KeyId,
+    wrapped: &WrappedKey,
+) -> rusqlite::Result<Result<bool, String>> {
+    let (subject_bytes, kid_bytes) = (subject.uuid(), kid.uuid());
+    let known: Option<(Vec<u8>, Vec<u8>)> = transaction
+        .prepare_cached("SELECT subject, wrapped FROM records WHERE kid = ?")?
+        .query_row([kid_bytes.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((known_subject, known_wrapped)) = known {
+        let same = known_subject == subject_bytes.as_bytes() && known_wrapped == wrapped.0;
+        return Ok(if same { Ok(false) } else { Err(format!("another key is known as {kid}")) });
+    }
+    transaction
+        .prepare_cached("INSERT INTO records (subject, kid, purpose, wrapped) VALUES (?, ?, ?, ?)")?
+        .execute(params![subject_bytes.as_bytes(), kid_bytes.as_bytes(), purpose.name(), wrapped.0])?;
+    Ok(Ok(true))
+}
+
+/// Overwrites the keys of a subject that is not erased, and sets the marker. Returns what was overwritten.
+pub(super) fn overwrite_keys(
+    transaction: &Transaction<'_>,
+    subject: AccountId,
+) -> rusqlite::Result<Vec<(AccountId, WrappedKey)>> {
+    let bytes = subject.uuid();
+    let overwritten = transaction
+        .prepare_cached("SELECT wrapped FROM records WHERE subject = ? AND kid IS NOT NULL")?
+        .query_map([bytes.as_bytes()], |row| row.get(0).map(|wrapped| (subject, WrappedKey(wrapped))))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    if !overwritten.is_empty() {
+        transaction
+            .prepare_cached("UPDATE records SET wrapped = zeroblob(?2) WHERE subject = ?1")?
+            .execute(params![bytes.as_bytes(), WrappedKey::BYTES as i64])?;
+        transaction
+            .prepare_cached("INSERT INTO unfinished_erasures VALUES (?)")?
+            .execute([bytes.as_bytes()])?;
+    }
+    transaction.prepare_cached("INSERT INTO records (subject) VALUES (?)")?.execute([bytes.as_bytes()])?;
+    Ok(overwritten)
+}
+
 /// Whether any of `keys` stands anywhere in the bytes of the file.
 fn contains_any(path: &Path, keys: &[WrappedKey]) -> Result<bool, KeyError> {
+    let mut sorted: Vec<_> = keys.iter().map(|key| key.0).collect();
+    sorted.sort_unstable();
+    // Most places are told by two bytes not to begin a key, so that thousands of keys cost little more than one.
+    let mut beginnings = vec![false; 1 << 16];
+    sorted.iter().for_each(|key| beginnings[beginning(key)] = true);
+    let found = |bytes: &[u8]| {
+        beginnings[beginning(bytes)] && sorted.binary_search_by(|key| key.as_slice().cmp(bytes)).is_ok()
+    };
     let mut file = fs::File::open(path).map_err(failed)?;
     let mut window = Vec::new();
     loop {
@@ -373,11 +409,16 @@ fn contains_any(path: &Path, keys: &[WrappedKey]) -> Result<bool, KeyError> {
         let kept = window.len().min(WrappedKey::BYTES - 1);
         window.drain(..window.len() - kept);
         let read = Read::by_ref(&mut file).take(1 << 20).read_to_end(&mut window).map_err(failed)?;
-        if keys.iter().any(|key| window.windows(WrappedKey::BYTES).any(|bytes| bytes == key.0)) {
+        if window.windows(WrappedKey::BYTES).any(found) {
             return Ok(true);
         }
         if read == 0 {
             return Ok(false);
         }
     }
+}
+
+/// The first two bytes of a key.
+fn beginning(bytes: &[u8]) -> usize {
+    usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))
 }

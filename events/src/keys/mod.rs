@@ -6,8 +6,10 @@
 //!   ([`crate::Personal::open_waiting`]) and never take it for erased.
 //! - A subject may have several keys, since two nodes may make the first one at the same moment. All of them open; the
 //!   newest by kid seals.
-//! - One process holds the file (the data folder is locked); its records reach other nodes by
-//!   [`KeyRing::records_after`] and [`KeyRing::import`].
+//! - One process holds the file (the data folder is locked). A ring of one process alone makes keys in its file. Where
+//!   several nodes share a log they share its keys by a compacted topic ([`KeyRing::open_shared`]): what is made is on
+//!   the topic before it is used, the file follows the topic, and an erasure there reaches every node's file.
+//! - A ring takes over what another one holds by [`KeyRing::take_over`].
 //!
 //! ```
 //! use events::{Personal, ids::AccountId, keys::KeyRing, personal::Opened};
@@ -23,15 +25,9 @@
 //! # }
 //! ```
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use data_encoding::BASE64URL_NOPAD;
-use quick_cache::sync::Cache;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 use uuid::Builder;
@@ -43,14 +39,24 @@ use crate::{
 };
 
 mod cipher;
+mod exchange;
 mod file;
+mod follow;
+mod mirror;
+mod post;
+mod progress;
 mod record;
+mod shared;
+#[cfg(feature = "simulation")]
+pub mod simulated;
+mod vault;
 
 pub use cipher::MasterKey;
 pub use record::{KeyPurpose, KeyRecord, NumberedRecord, WrappedKey};
 
-use cipher::{DataKey, RootKeys};
-use file::{KeyFile, StoredKeys};
+use exchange::Exchange;
+use shared::Shared;
+use vault::{SubjectKeys, Vault};
 
 /// Why a value could not be sealed or opened, or a key not be kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,36 +76,38 @@ pub enum KeyError {
     /// The text is not a master key: 64 hexadecimal digits, not all the same byte.
     #[error("a master key is 32 random bytes, written as 64 hexadecimal digits")]
     InvalidMasterKey,
-    /// The key file is of another format or is no key file, or a record contradicts one that is here.
+    /// The key file is of another format or is no key file, a record contradicts one that is here, or the topic is not
+    /// the one it must be.
     #[error("refused: {0}")]
     Refused(String),
+    /// The topic of keys cannot be reached, or does not show what was put on it: no first key can be made and nobody erased
+    /// now. It may have happened all the same; repeating it is safe.
+    #[error("the exchange of keys is away: {0}")]
+    Away(String),
 }
 
-/// How many subjects' unwrapped keys stay in memory.
-const CACHED_SUBJECTS: usize = 10_000;
+/// How many records one ring takes over from another at once.
+const TAKE_OVER_PAGE: usize = 500;
 
 /// All keys this process knows. Shared by reference; every method may be called from many threads at once.
 ///
-/// Methods block for microseconds on a local file, and for one durable write when a subject's first key is made;
-/// first keys that are asked for at the same time share that write.
+/// Methods block for microseconds on a local file. Where a subject's first key is made they block for one durable write, or
+/// for a round trip to the topic; first keys that are asked for at the same time share it. What is waited for is bounded,
+/// and refused at once while the topic is known to be away. Dropping a shared ring ends its thread.
 pub struct KeyRing {
-    roots: RootKeys,
-    cache: Cache<AccountId, Arc<SubjectKeys>>,
-    /// Writes, one at a time.
-    writer: Mutex<KeyFile>,
-    /// Reads of what the cache has not. Whoever fills or clears the cache holds it, so that what was erased cannot
-    /// come back into the cache by a reader that was under way.
-    reader: Mutex<KeyFile>,
-    /// Subjects that wait for their first key: whoever gets the writer next makes one for each.
-    wanted: Mutex<BTreeSet<AccountId>>,
-    changes: watch::Sender<u64>,
+    vault: Arc<Vault>,
+    shared: Option<Shared>,
 }
 
-/// The unwrapped keys of one subject.
-enum SubjectKeys {
-    Erased,
-    /// Sorted by kid, oldest first; never empty in the cache.
-    Known(Vec<(KeyId, DataKey)>),
+/// How a ring that is shared is, for readiness and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyRingStatus {
+    /// Why nothing more is taken from the topic, and what to do: keys and erasures of other nodes do not arrive.
+    pub stopped: Option<String>,
+    /// Why the topic cannot be reached now: no first keys, no erasures. What is here goes on opening and sealing.
+    pub away: Option<String>,
+    /// Records that the topic was last known to hold and this ring has not taken yet.
+    pub behind: u64,
 }
 
 impl std::fmt::Debug for KeyRing {
@@ -109,16 +117,28 @@ impl std::fmt::Debug for KeyRing {
 }
 
 impl KeyRing {
-    /// Opens the key file at `path`, which is made when there is none.
+    /// Opens the key file at `path`, which is made when there is none, for this process alone.
     ///
     /// # Errors
     /// [`KeyError::WrongMasterKey`] when the file was made with another; [`KeyError::Refused`] when it is of another
-    /// format or no key file; [`KeyError::File`].
+    /// format, no key file, or follows a topic; [`KeyError::File`].
     pub fn open(path: &Path, master: &MasterKey) -> Result<Self, KeyError> {
-        let roots = RootKeys::derive(master);
-        let writer = KeyFile::open(path, &roots)?;
-        let reader = KeyFile::open_reader(path)?;
-        Ok(Self::new(roots, writer, reader))
+        let ring = Self::open_copy(path, master)?;
+        if ring.vault.reader().following()?.is_some() {
+            return Err(KeyError::Refused(
+                "the key file follows a topic of Kafka: a key made here alone would never reach the other nodes".into(),
+            ));
+        }
+        Ok(ring)
+    }
+
+    /// Opens a key file of either kind so that another ring can [`KeyRing::take_over`] what it holds. Nothing must be
+    /// sealed or erased with it.
+    ///
+    /// # Errors
+    /// As [`KeyRing::open`].
+    pub fn open_copy(path: &Path, master: &MasterKey) -> Result<Self, KeyError> {
+        Ok(Self { vault: Arc::new(Vault::open(path, master)?), shared: None })
     }
 
     /// A ring that keeps nothing, for tests: always the same master key, so that two of them can exchange records.
@@ -126,27 +146,31 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError::File`] when there is no memory for it.
     pub fn in_memory() -> Result<Self, KeyError> {
-        let roots = RootKeys::derive(&MasterKey::for_tests());
-        let (writer, reader) = KeyFile::in_memory(&roots)?;
-        Ok(Self::new(roots, writer, reader))
+        Ok(Self { vault: Arc::new(Vault::in_memory()?), shared: None })
     }
 
-    fn new(roots: RootKeys, writer: KeyFile, reader: KeyFile) -> Self {
-        Self {
-            roots,
-            cache: Cache::new(CACHED_SUBJECTS),
-            writer: Mutex::new(writer),
-            reader: Mutex::new(reader),
-            wanted: Mutex::new(BTreeSet::new()),
-            changes: watch::Sender::new(0),
-        }
+    /// One turn of a ring that [`simulated::SimulatedExchange::open_stepped`] opened.
+    ///
+    /// # Errors
+    /// When the ring can never go on.
+    #[cfg(feature = "simulation")]
+    pub fn step(&self) -> Result<(), KeyError> {
+        self.shared.as_ref().map_or(Ok(()), Shared::step)
+    }
+
+    /// A ring whose file at `path` follows `exchange`.
+    fn follow(path: &Path, master: &MasterKey, exchange: Arc<dyn Exchange>) -> Result<Self, KeyError> {
+        let vault = Arc::new(Vault::open(path, master)?);
+        let shared = Shared::start(Arc::clone(&vault), exchange)?;
+        Ok(Self { vault, shared: Some(shared) })
     }
 
     /// See [`crate::Personal::seal`].
     pub(crate) fn seal<T: Serialize>(&self, subject: AccountId, value: &T) -> Result<Sealed, KeyError> {
-        let keys = match self.subject_keys(subject)? {
-            Some(keys) => keys,
-            None => self.first_key(subject)?,
+        let keys = match (self.vault.subject_keys(subject)?, &self.shared) {
+            (Some(keys), _) => keys,
+            (None, Some(shared)) => shared.first_key(subject)?,
+            (None, None) => self.vault.first_key(subject)?,
         };
         let SubjectKeys::Known(known) = &*keys else { return Err(KeyError::Erased) };
         let (kid, key) = known.last().ok_or(KeyError::Erased)?;
@@ -157,7 +181,7 @@ impl KeyRing {
 
     /// See [`crate::Personal::open`].
     pub(crate) fn open_sealed<T: DeserializeOwned>(&self, sealed: &Sealed) -> Result<Opened<T>, KeyError> {
-        let Some(keys) = self.subject_keys(sealed.subject)? else { return Ok(Opened::Absent) };
+        let Some(keys) = self.vault.subject_keys(sealed.subject)? else { return Ok(Opened::Absent) };
         let SubjectKeys::Known(known) = &*keys else { return Ok(Opened::Erased) };
         let Ok(place) = known.binary_search_by_key(&sealed.kid, |(kid, _)| *kid) else {
             return Ok(Opened::Absent);
@@ -195,44 +219,67 @@ impl KeyRing {
 
     /// Ticks whenever keys were made, arrived or were erased.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.vault.changes()
     }
 
     /// Erases all keys of `subject` for good and leaves a marker, so that nothing new is sealed for them. Also when
-    /// they have no key here; repeating it changes nothing. When it returns, the wrapped keys are in none of the
-    /// file's bytes, the write-ahead log's included. (Copies made of the file before are the operator's to expire.)
+    /// they have no key here; repeating it changes nothing. When it returns, the wrapped keys are in none of this node's
+    /// file's bytes, the write-ahead log's included; where the ring is shared the marker and the end of each key are on the
+    /// topic, and the other nodes follow. (Copies made of the file before are the operator's to expire.)
     ///
     /// # Errors
-    /// [`KeyError::File`]: the marker may be set already; repeat it until it succeeds.
+    /// [`KeyError::File`] and [`KeyError::Away`]: the marker may be set already; repeat it until it succeeds.
     pub fn erase(&self, subject: AccountId) -> Result<(), KeyError> {
-        let mut writer = lock(&self.writer);
-        let wrapped = writer.erase(subject)?;
-        self.forget(subject);
-        // The reader is held still, so that no old snapshot keeps the write-ahead log from being emptied.
-        let _still = lock(&self.reader);
-        writer.expunge(subject, &wrapped)
+        match &self.shared {
+            Some(shared) => shared.erase(subject),
+            None => self.vault.erase(subject),
+        }
     }
 
-    /// Takes over a record made by another node. Returns whether it was news.
+    /// Takes over a record made elsewhere. Returns whether it was news.
     ///
     /// # Errors
     /// [`KeyError::WrongMasterKey`] when its key cannot be unwrapped here; [`KeyError::Refused`] when another key is
-    /// known under the same kid; [`KeyError::File`].
+    /// known under the same kid; [`KeyError::File`] and [`KeyError::Away`].
     pub fn import(&self, record: &KeyRecord) -> Result<bool, KeyError> {
-        match record {
-            KeyRecord::Key { subject, purpose, kid, wrapped } => {
-                let context = record::wrapping_context(*subject, *purpose, *kid);
-                self.roots.unwrap(wrapped, &context).ok_or(KeyError::WrongMasterKey)?;
-                let news = lock(&self.writer).import_key(*subject, *purpose, *kid, wrapped)?;
-                self.forget(*subject);
-                Ok(news)
-            }
-            KeyRecord::Erased { subject } => {
-                let known = lock(&self.reader).is_erased(*subject)?;
-                self.erase(*subject)?;
-                Ok(!known)
+        match &self.shared {
+            Some(_) => Ok(self.import_all(std::slice::from_ref(record))? > 0),
+            None => self.vault.import(record),
+        }
+    }
+
+    /// Takes over every record of another ring: of the one of a machine that was outgrown, or of a node's old key file
+    /// ([`KeyRing::open_copy`]) when the topic was lost. Repeating it changes nothing. Returns how many were news.
+    ///
+    /// # Errors
+    /// As [`KeyRing::import`]; what was taken over before stays.
+    pub fn take_over(&self, other: &KeyRing) -> Result<u64, KeyError> {
+        let (mut after, mut news) = (0, 0);
+        loop {
+            let page = other.records_after(after, TAKE_OVER_PAGE)?;
+            let Some(last) = page.last() else { return Ok(news) };
+            after = last.number;
+            let records: Vec<_> = page.into_iter().map(|numbered| numbered.record).collect();
+            news += self.import_all(&records)?;
+        }
+    }
+
+    fn import_all(&self, records: &[KeyRecord]) -> Result<u64, KeyError> {
+        let mut news = Vec::new();
+        if let Some(shared) = &self.shared {
+            shared.prepare_import()?;
+        }
+        for record in records {
+            match &self.shared {
+                None if self.vault.import(record)? => news.push(record.clone()),
+                Some(_) if self.vault.is_news(record)? => news.push(record.clone()),
+                None | Some(_) => {}
             }
         }
+        if let Some(shared) = self.shared.as_ref().filter(|_| !news.is_empty()) {
+            shared.import(&news)?;
+        }
+        Ok(news.len() as u64)
     }
 
     /// The records after number `after` (0 for all), in the order in which they came here, at most `limit`. Keys that
@@ -241,7 +288,12 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError::File`].
     pub fn records_after(&self, after: u64, limit: usize) -> Result<Vec<NumberedRecord>, KeyError> {
-        lock(&self.reader).records_after(after, limit)
+        self.vault.reader().records_after(after, limit)
+    }
+
+    /// How the ring is; always well where it is not shared.
+    pub fn status(&self) -> KeyRingStatus {
+        self.shared.as_ref().map(Shared::status).unwrap_or_default()
     }
 
     /// The reservation of an e-mail address: 122 bits of HMAC-SHA256 over its canonical form, under a key of the
@@ -253,7 +305,7 @@ impl KeyRing {
     /// be taken again.
     pub fn reservation_id(&self, email: &str) -> LoginId {
         let canonical = email.trim().to_lowercase();
-        let bits = self.roots.reservation(canonical.as_bytes());
+        let bits = self.vault.roots.reservation(canonical.as_bytes());
         // Marked as a custom UUID (version 8), so that nobody reads a time out of its first bits.
         LoginId::from_uuid(Builder::from_custom_bytes(bits).into_uuid())
     }
@@ -261,68 +313,7 @@ impl KeyRing {
     /// What the log remembers of a command: 128 bits of HMAC-SHA256 over the operation and the canonical form of what
     /// was asked, secrets left out.
     pub fn command_hash(&self, operation: &str, canonical: &[u8]) -> CommandHash {
-        CommandHash(self.roots.command(&hash_parts(&[operation.as_bytes(), canonical])))
-    }
-
-    /// The keys of `subject`; `None` when there are none here and none were erased.
-    fn subject_keys(&self, subject: AccountId) -> Result<Option<Arc<SubjectKeys>>, KeyError> {
-        if let Some(keys) = self.cache.get(&subject) {
-            return Ok(Some(keys));
-        }
-        let reader = lock(&self.reader);
-        let keys = match reader.keys_of(subject)? {
-            StoredKeys::Erased => SubjectKeys::Erased,
-            StoredKeys::Known(stored) if stored.is_empty() => return Ok(None),
-            StoredKeys::Known(stored) => {
-                let mut known = Vec::with_capacity(stored.len());
-                for (kid, purpose, wrapped) in stored {
-                    let context = record::wrapping_context(subject, purpose, kid);
-                    let unwrapped = self.roots.unwrap(&wrapped, &context);
-                    let key = unwrapped.ok_or_else(|| KeyError::Damaged(format!("the wrapped key {kid}")))?;
-                    known.push((kid, key));
-                }
-                SubjectKeys::Known(known)
-            }
-        };
-        let keys = Arc::new(keys);
-        self.cache.insert(subject, Arc::clone(&keys));
-        Ok(Some(keys))
-    }
-
-    /// Makes the first key of `subject`, and with the same durable write those of all who wait for theirs.
-    fn first_key(&self, subject: AccountId) -> Result<Arc<SubjectKeys>, KeyError> {
-        lock(&self.wanted).insert(subject);
-        let mut writer = lock(&self.writer);
-        if let Some(made_meanwhile) = self.subject_keys(subject)? {
-            return Ok(made_meanwhile);
-        }
-        let mut subjects = std::mem::take(&mut *lock(&self.wanted));
-        // Another writer may have taken it off the list and failed.
-        subjects.insert(subject);
-        let records: Vec<_> = subjects.into_iter().map(|subject| self.fresh_record(subject)).collect();
-        writer.insert_first_keys(&records)?;
-        drop(writer);
-        self.tick();
-        self.subject_keys(subject)?
-            .ok_or_else(|| KeyError::File("a key that was written is not there".into()))
-    }
-
-    fn fresh_record(&self, subject: AccountId) -> (AccountId, KeyPurpose, KeyId, WrappedKey) {
-        let (purpose, kid) = (KeyPurpose::PersonalData, KeyId::fresh());
-        let wrapped = self.roots.wrap_fresh_key(&record::wrapping_context(subject, purpose, kid));
-        (subject, purpose, kid, wrapped)
-    }
-
-    /// Drops what memory holds of `subject`; the next use reads the file.
-    fn forget(&self, subject: AccountId) {
-        let held = lock(&self.reader);
-        self.cache.remove(&subject);
-        drop(held);
-        self.tick();
-    }
-
-    fn tick(&self) {
-        self.changes.send_modify(|count| *count += 1);
+        CommandHash(self.vault.roots.command(&hash_parts(&[operation.as_bytes(), canonical])))
     }
 }
 
@@ -330,9 +321,4 @@ impl KeyRing {
 fn sealed_context(subject: AccountId, kid: KeyId) -> Vec<u8> {
     let (subject, kid) = (subject.uuid(), kid.uuid());
     [b"guildhall sealed 1".as_slice(), subject.as_bytes(), kid.as_bytes()].concat()
-}
-
-/// A panic elsewhere leaves the file as SQLite's transactions leave it, whole: the lock is taken all the same.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -204,7 +204,7 @@ fn a_file_that_is_no_key_file_or_of_another_format_is_refused() {
     let newer = folder.path().join("newer.db");
     drop(KeyRing::open(&newer, &master()).expect("a key file"));
     rusqlite::Connection::open(&newer)
-        .and_then(|connection| connection.pragma_update(None, "user_version", 2))
+        .and_then(|connection| connection.pragma_update(None, "user_version", 3))
         .expect("changed");
     for path in [text, foreign, newer] {
         let refused = KeyRing::open(&path, &master()).map(drop);
