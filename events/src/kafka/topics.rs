@@ -53,6 +53,8 @@ pub(crate) enum Wanted {
     AtLeast(u64),
     /// This number or less.
     AtMost(u64),
+    /// It is the operator's to choose; only new topics get ours.
+    Anything,
 }
 
 /// What [`Admin::ensure`] found.
@@ -79,6 +81,7 @@ impl TopicSetting {
         match (self.made_with, self.wanted) {
             (Some(value), _) | (None, Wanted::Is(value)) => value.to_owned(),
             (None, Wanted::AtLeast(bound) | Wanted::AtMost(bound)) => bound.to_string(),
+            (None, Wanted::Anything) => String::new(),
         }
     }
 
@@ -87,6 +90,7 @@ impl TopicSetting {
         let name = self.name;
         let number = value.and_then(|value| value.parse::<u64>().ok());
         let wanted = match self.wanted {
+            Wanted::Anything => return None,
             Wanted::Is(wanted) if value == Some(wanted) => return None,
             Wanted::Is(wanted) => wanted.to_owned(),
             Wanted::AtLeast(least) if value.is_none() || number.is_some_and(|number| number >= least) => {
@@ -183,6 +187,20 @@ impl Admin {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
             Some(code) => Err(code_failure(&format!("the topic {topic} cannot be seen"), code)),
         }
+    }
+
+    /// What a topic has for one setting.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`] when we may not see it; [`ClusterError::Away`].
+    pub(crate) fn setting(
+        &self,
+        topic: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<String>, ClusterError> {
+        let entries = self.entries(&ResourceSpecifier::Topic(topic), deadline)?;
+        Ok(entries.into_iter().find(|entry| entry.name == name).and_then(|entry| entry.value))
     }
 
     fn create(

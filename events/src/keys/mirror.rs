@@ -371,7 +371,7 @@ fn lost(name: &str, end: u64, next: u64) -> KeyError {
 }
 
 /// What to do when the topic has lost what the files still have.
-const RESTORE: &str = "Every node's key file still holds its keys: stop all nodes, make the topic anew, start one node with an empty key file, and bring the old files back into it (docs/kafka.md, Keys)";
+pub(super) const RESTORE: &str = "Every node's key file still holds its keys: stop all nodes, make the topic anew, start one node with an empty key file, and bring the old files back into it (docs/kafka.md, Keys)";
 
 fn leaves_something_to_forget(meaning: &Meaning) -> bool {
     match meaning {

@@ -35,13 +35,16 @@ use uuid::Builder;
 use crate::{
     envelope::CommandHash,
     ids::{AccountId, Id, KeyId, LoginId, hash_parts},
+    log::{Engine, LogOptions},
     personal::{Opened, Sealed},
+    stream::LogId,
 };
 
 mod cipher;
 mod exchange;
 mod file;
 mod follow;
+mod kafka;
 mod mirror;
 mod post;
 mod progress;
@@ -55,6 +58,7 @@ pub use cipher::MasterKey;
 pub use record::{KeyPurpose, KeyRecord, NumberedRecord, WrappedKey};
 
 use exchange::Exchange;
+use kafka::KafkaExchange;
 use shared::Shared;
 use vault::{SubjectKeys, Vault};
 
@@ -84,6 +88,22 @@ pub enum KeyError {
     /// now. It may have happened all the same; repeating it is safe.
     #[error("the exchange of keys is away: {0}")]
     Away(String),
+}
+
+/// Opens the ring that belongs to the log `log` that was opened with `options`: for this process alone where the log is
+/// embedded, shared with the other nodes where it is on Kafka. The file at `path` is made when there is none.
+///
+/// # Errors
+/// As [`KeyRing::open`] and [`KeyRing::open_shared`].
+pub fn open(path: &Path, master: &MasterKey, log: LogId, options: &LogOptions) -> Result<KeyRing, KeyError> {
+    match engine(options)? {
+        Engine::Embedded => KeyRing::open(path, master),
+        Engine::Kafka(_) => KeyRing::open_shared(path, master, log, options),
+    }
+}
+
+fn engine(options: &LogOptions) -> Result<Engine, KeyError> {
+    options.engine().map_err(|error| KeyError::Refused(error.to_string()))
 }
 
 /// How many records one ring takes over from another at once.
@@ -130,6 +150,28 @@ impl KeyRing {
             ));
         }
         Ok(ring)
+    }
+
+    /// Opens a node's ring for the log `log` on Kafka: its key file at `path` follows the topic `<prefix>.keys`, which is
+    /// made when there is none. A file that follows the topic already is opened also while Kafka is away.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongMasterKey`] when file or topic was made with another; [`KeyError::Refused`] when the topic could
+    /// keep or lose what it must not, was made anew, has lost records or belongs to another log, when the file does, or
+    /// holds keys that the topic has never seen; [`KeyError::Away`] when a file that is new finds no Kafka;
+    /// [`KeyError::File`].
+    pub fn open_shared(
+        path: &Path,
+        master: &MasterKey,
+        log: LogId,
+        options: &LogOptions,
+    ) -> Result<Self, KeyError> {
+        match engine(options)? {
+            Engine::Embedded => Err(KeyError::Refused("an embedded log has no topic of keys".into())),
+            Engine::Kafka(brokers) => {
+                Self::follow(path, master, Arc::new(KafkaExchange::new(log, &brokers, options)?))
+            }
+        }
     }
 
     /// Opens a key file of either kind so that another ring can [`KeyRing::take_over`] what it holds. Nothing must be

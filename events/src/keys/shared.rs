@@ -105,7 +105,8 @@ impl Shared {
         if first_keys.len() >= FIRST_KEYS_MAX && !first_keys.contains(&subject) {
             return Err(KeyError::Away(format!("{FIRST_KEYS_MAX} first keys are on their way already")));
         }
-        Ok(first_keys.insert(subject).then_some(FirstKey { shared: self, subject }))
+        // Only when it is this caller's: dropping a guard that was never given would wait for this very lock.
+        Ok(first_keys.insert(subject).then(|| FirstKey { shared: self, subject }))
     }
 
     /// Erases `subject` everywhere: the marker on the topic is the erasure. Returns when no byte of the keys is left in

@@ -37,6 +37,7 @@ mod view;
 mod write_behind;
 
 pub use copy::{Backup, FolderLock, backup, lock_folder};
+pub(crate) use options::Engine;
 pub use options::{KafkaOptions, LogOptions};
 
 /// Opens the log that `options` names, making it when there is none.

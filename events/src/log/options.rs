@@ -73,7 +73,7 @@ impl Default for KafkaOptions {
 
 /// Who orders the commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Engine {
+pub(crate) enum Engine {
     /// This process alone.
     Embedded,
     /// A cluster, to be asked at these brokers: `host:port`, separated by commas.
@@ -117,7 +117,7 @@ impl LogOptions {
     ///
     /// # Errors
     /// [`LogError::Refused`], with a sentence that says what is known.
-    pub(super) fn engine(&self) -> Result<Engine, LogError> {
+    pub(crate) fn engine(&self) -> Result<Engine, LogError> {
         let refused = |what: &str| {
             Err(LogError::Refused(format!(
                 "{what}; a log's URL is embedded, or kafka://<host:port>[,<host:port>…]"
