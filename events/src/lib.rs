@@ -9,7 +9,6 @@
 
 pub mod envelope;
 pub mod ids;
-#[allow(dead_code, unused_imports, reason = "the topic of keys comes to use the rest of it")]
 mod kafka;
 pub mod keys;
 pub mod log;

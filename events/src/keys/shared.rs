@@ -45,7 +45,7 @@ enum Drive {
     Thread(Option<JoinHandle<()>>),
     /// Whoever waits for it, so that a run is a function of its seed.
     #[cfg(feature = "simulation")]
-    Stepped(Mutex<Mirror>),
+    Stepped(Box<Mutex<Mirror>>),
 }
 
 impl Shared {
@@ -74,7 +74,7 @@ impl Shared {
         let progress = Arc::new(Progress::default());
         let mirror =
             Mirror::start(Arc::clone(&vault), Arc::clone(&exchange), Arc::clone(&progress), Pace::STEPPED)?;
-        let drive = Drive::Stepped(Mutex::new(mirror));
+        let drive = Drive::Stepped(Box::new(Mutex::new(mirror)));
         Ok(Self { vault, exchange, progress, drive, first_keys: Mutex::new(HashSet::new()) })
     }
 
