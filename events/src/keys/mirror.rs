@@ -104,7 +104,7 @@ impl Mirror {
         let known = vault.writer().following()?;
         if known.is_none() && !vault.reader().is_empty()? {
             return Err(KeyError::Refused(format!(
-                "the key file holds keys that {} has never seen: start with an empty data folder and copy them over (guildhall log copy)",
+                "the key file holds keys that {} has never seen: start with an empty data folder, and bring log and keys there with guildhall log copy",
                 exchange.name()
             )));
         }
@@ -371,7 +371,7 @@ fn lost(name: &str, end: u64, next: u64) -> KeyError {
 }
 
 /// What to do when the topic has lost what the files still have.
-pub(super) const RESTORE: &str = "Every node's key file still holds its keys: stop all nodes, make the topic anew, start one node with an empty key file, and bring the old files back into it (docs/kafka.md, Keys)";
+pub(super) const RESTORE: &str = "A node that had read everything still holds every key in its folder: stop all nodes, and copy the log from there to another prefix with guildhall log copy (docs/kafka.md, Keys)";
 
 fn leaves_something_to_forget(meaning: &Meaning) -> bool {
     match meaning {

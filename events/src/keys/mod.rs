@@ -9,7 +9,7 @@
 //! - One process holds the file (the data folder is locked). A ring of one process alone makes keys in its file. Where
 //!   several nodes share a log they share its keys by a compacted topic ([`KeyRing::open_shared`]): what is made is on
 //!   the topic before it is used, the file follows the topic, and an erasure there reaches every node's file.
-//! - A ring takes over what another one holds by [`KeyRing::take_over`].
+//! - A ring takes over what another one holds by [`KeyRing::records_after`] and [`KeyRing::import_all`].
 //!
 //! ```
 //! use events::{Personal, ids::AccountId, keys::KeyRing, personal::Opened};
@@ -106,8 +106,8 @@ fn engine(options: &LogOptions) -> Result<Engine, KeyError> {
     options.engine().map_err(|error| KeyError::Refused(error.to_string()))
 }
 
-/// How many records one ring takes over from another at once.
-const TAKE_OVER_PAGE: usize = 500;
+/// How long records that are taken over may be on their way.
+const IMPORT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// All keys this process knows. Shared by reference; every method may be called from many threads at once.
 ///
@@ -174,8 +174,8 @@ impl KeyRing {
         }
     }
 
-    /// Opens a key file of either kind so that another ring can [`KeyRing::take_over`] what it holds. Nothing must be
-    /// sealed or erased with it.
+    /// Opens a key file of either kind so that another ring can take over what it holds. Nothing must be sealed or
+    /// erased with it.
     ///
     /// # Errors
     /// As [`KeyRing::open`].
@@ -290,26 +290,16 @@ impl KeyRing {
         }
     }
 
-    /// Takes over every record of another ring: of the one of a machine that was outgrown, or of a node's old key file
-    /// ([`KeyRing::open_copy`]) when the topic was lost. Repeating it changes nothing. Returns how many were news.
+    /// As [`KeyRing::import`], of many at once: where the ring is shared, they go over the topic together. Repeating it
+    /// changes nothing. Returns how many were news.
     ///
     /// # Errors
-    /// As [`KeyRing::import`]; what was taken over before stays.
-    pub fn take_over(&self, other: &KeyRing) -> Result<u64, KeyError> {
-        let (mut after, mut news) = (0, 0);
-        loop {
-            let page = other.records_after(after, TAKE_OVER_PAGE)?;
-            let Some(last) = page.last() else { return Ok(news) };
-            after = last.number;
-            let records: Vec<_> = page.into_iter().map(|numbered| numbered.record).collect();
-            news += self.import_all(&records)?;
-        }
-    }
-
-    fn import_all(&self, records: &[KeyRecord]) -> Result<u64, KeyError> {
+    /// As [`KeyRing::import`]; some of them may have been taken over.
+    pub fn import_all(&self, records: &[KeyRecord]) -> Result<u64, KeyError> {
         let mut news = Vec::new();
         if let Some(shared) = &self.shared {
-            shared.prepare_import()?;
+            // Only then can it be said what is news.
+            shared.catch_up(IMPORT_PATIENCE)?;
         }
         for record in records {
             match &self.shared {
@@ -319,7 +309,7 @@ impl KeyRing {
             }
         }
         if let Some(shared) = self.shared.as_ref().filter(|_| !news.is_empty()) {
-            shared.import(&news)?;
+            shared.import(&news, IMPORT_PATIENCE)?;
         }
         Ok(news.len() as u64)
     }
@@ -331,6 +321,14 @@ impl KeyRing {
     /// [`KeyError::File`].
     pub fn records_after(&self, after: u64, limit: usize) -> Result<Vec<NumberedRecord>, KeyError> {
         self.vault.reader().records_after(after, limit)
+    }
+
+    /// Waits until the ring has taken what the topic held when it was opened; returns at once where it is not shared.
+    ///
+    /// # Errors
+    /// [`KeyError::Away`] when that takes longer than `patience`, when the topic cannot be reached or the ring stopped.
+    pub fn catch_up(&self, patience: Duration) -> Result<(), KeyError> {
+        self.shared.as_ref().map_or(Ok(()), |shared| shared.catch_up(patience))
     }
 
     /// How the ring is; always well where it is not shared.

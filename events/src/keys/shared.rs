@@ -22,8 +22,6 @@ use crate::ids::AccountId;
 
 /// How long making a key, or erasing, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long taking over a page of another ring's records may take.
-const TAKE_OVER_PATIENCE: Duration = Duration::from_secs(60);
 /// Subjects whose first key may be under way; beyond it, making one is refused at once.
 const FIRST_KEYS_MAX: usize = 4_096;
 /// How long the mirror waits for something to read.
@@ -86,7 +84,7 @@ impl Shared {
     pub(super) fn first_key(&self, subject: AccountId) -> Result<Arc<SubjectKeys>, KeyError> {
         let deadline = Instant::now() + PATIENCE;
         // What is already on the topic must not be made again.
-        self.catch_up(deadline)?;
+        self.catch_up(PATIENCE)?;
         if let Some(arrived) = self.vault.subject_keys(subject)? {
             return Ok(arrived);
         }
@@ -129,19 +127,15 @@ impl Shared {
     }
 
     /// Waits until the file holds what the topic held at the start.
-    fn catch_up(&self, deadline: Instant) -> Result<(), KeyError> {
+    pub(super) fn catch_up(&self, patience: Duration) -> Result<(), KeyError> {
         self.refuse_when_away()?;
+        let deadline = Instant::now() + patience;
         self.wait_until(deadline, || Ok(self.progress.is_caught_up().then_some(())))
     }
 
-    /// Waits until it can be said what is news to the topic.
-    pub(super) fn prepare_import(&self) -> Result<(), KeyError> {
-        self.catch_up(Instant::now() + TAKE_OVER_PATIENCE)
-    }
-
     /// Puts records on the topic, as they are, and waits until they are in the file.
-    pub(super) fn import(&self, records: &[KeyRecord]) -> Result<(), KeyError> {
-        let deadline = Instant::now() + TAKE_OVER_PATIENCE;
+    pub(super) fn import(&self, records: &[KeyRecord], patience: Duration) -> Result<(), KeyError> {
+        let deadline = Instant::now() + patience;
         let posts: Vec<_> = records.iter().map(post::post).collect();
         self.put_and_read_back(&posts, deadline)
     }

@@ -21,7 +21,7 @@ pub struct KeysTransferred {
 ///
 /// # Errors
 /// [`KeyError::WrongMasterKey`], [`KeyError::Refused`] when the target knows another key under the same id,
-/// [`KeyError::File`].
+/// [`KeyError::File`] and [`KeyError::Away`].
 pub fn transfer_keys(source: &KeyRing, target: &KeyRing) -> Result<KeysTransferred, KeyError> {
     let mut done = KeysTransferred::default();
     let mut after = 0;
@@ -29,12 +29,10 @@ pub fn transfer_keys(source: &KeyRing, target: &KeyRing) -> Result<KeysTransferr
         let page = source.records_after(after, PAGE)?;
         let Some(last) = page.last() else { return Ok(done) };
         after = last.number;
-        for numbered in &page {
-            done.news += u64::from(target.import(&numbered.record)?);
-            match numbered.record {
-                KeyRecord::Key { .. } => done.keys += 1,
-                KeyRecord::Erased { .. } => done.erased += 1,
-            }
-        }
+        let records: Vec<_> = page.into_iter().map(|numbered| numbered.record).collect();
+        done.news += target.import_all(&records)?;
+        let keys = records.iter().filter(|record| matches!(record, KeyRecord::Key { .. })).count();
+        done.keys += keys as u64;
+        done.erased += (records.len() - keys) as u64;
     }
 }

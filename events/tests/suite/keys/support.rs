@@ -100,3 +100,8 @@ pub fn is_marked(records: &[ExchangeRecord], subject: AccountId) -> bool {
 pub fn is_away<T: std::fmt::Debug>(result: &Result<T, KeyError>) -> bool {
     matches!(result, Err(KeyError::Away(_)))
 }
+
+/// How many records were news.
+pub fn take_over(from: &KeyRing, to: &KeyRing) -> u64 {
+    events::log::transfer::transfer_keys(from, to).unwrap().news
+}
