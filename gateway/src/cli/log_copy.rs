@@ -4,8 +4,7 @@ use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use events::{
-    LogId,
-    keys::{self, KeyError, KeyRing, MasterKey},
+    keys::{KeyRing, MasterKey},
     log::{
         EventLog, FolderLock, LogError, LogOptions, lock_folder,
         transfer::{
@@ -119,7 +118,7 @@ impl CopyLog {
     ) -> Result<(), Failure> {
         let (source, _still) = self.open_source(from)?;
         let target = events::open(to).map_err(|error| named(to, error))?;
-        let keys = [open_source_keys(settings, from, source.id())?, open_keys(settings, to, target.id())?];
+        let keys = [open_keys(settings, from)?, open_keys(settings, to)?];
         // Before the commits, so that no value arrives without its key, and behind them for those made meanwhile.
         transfer_keys(&keys[0], &keys[1]).map_err(crate::house::OpenError::from)?;
         let report = watched(&source, &target).await?;
@@ -183,29 +182,10 @@ fn named(options: &LogOptions, error: LogError) -> Failure {
     }
 }
 
-/// How long the keys' topic of a source may take to be read.
-const KEYS_WAIT: Duration = Duration::from_secs(600);
-
-/// The keys of the source: of a folder, whatever it followed, or of a cluster, read to the end.
-fn open_source_keys(settings: &Settings, options: &LogOptions, log: LogId) -> Result<KeyRing, Failure> {
-    if options.url != "embedded" {
-        let keys = open_keys(settings, options, log)?;
-        keys.catch_up(KEYS_WAIT).map_err(|error| keys_failure(options, &error))?;
-        return Ok(keys);
-    }
+fn open_keys(settings: &Settings, options: &LogOptions) -> Result<KeyRing, Failure> {
     let master = MasterKey::from_hex(settings.secrets.master_key.expose_secret());
-    let opened = master.and_then(|master| KeyRing::open_copy(&options.folder.join("keys.db"), &master));
-    opened.map_err(|error| keys_failure(options, &error))
-}
-
-fn open_keys(settings: &Settings, options: &LogOptions, log: LogId) -> Result<KeyRing, Failure> {
-    let master = MasterKey::from_hex(settings.secrets.master_key.expose_secret());
-    let opened = master.and_then(|master| keys::open(&options.folder.join("keys.db"), &master, log, options));
-    opened.map_err(|error| keys_failure(options, &error))
-}
-
-fn keys_failure(options: &LogOptions, error: &KeyError) -> Failure {
-    Failure::Error(format!("the keys in {}: {error}", options.folder.display()))
+    let opened = master.and_then(|master| KeyRing::open(&options.folder.join("keys.db"), &master));
+    opened.map_err(|error| Failure::Error(format!("the keys in {}: {error}", options.folder.display())))
 }
 
 /// The transfer, with progress on a terminal once it has taken a second.
