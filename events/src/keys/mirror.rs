@@ -29,6 +29,8 @@ const BATCH_MAX: usize = 2_000;
 const GREETING_WAIT: Duration = Duration::from_secs(10);
 /// How long what a node adds by itself may take to be durable.
 const ADD_WAIT: Duration = Duration::from_secs(5);
+/// How long a mirror rests whose topic somebody has to set right.
+const REFUSED_REST: Duration = Duration::from_secs(2);
 /// How long a mirror rests that cannot go on now.
 const REST: Duration = Duration::from_millis(100);
 
@@ -115,7 +117,8 @@ impl Mirror {
                 exchange.log()
             )));
         }
-        let greeting = greet(&vault, exchange.as_ref(), known.is_none());
+        let prepared = exchange.prepare(known.is_none(), Instant::now() + GREETING_WAIT).map_err(outside);
+        let greeting = prepared.and_then(|()| greet(&vault, exchange.as_ref(), known.is_none()));
         let following = match (greeting, known) {
             (Ok((topic, end)), Some(known)) => {
                 check(&known, topic, end, exchange.name())?;
@@ -168,6 +171,15 @@ impl Mirror {
 
     fn try_turn(&mut self, wait: Duration) -> Result<Turn, KeyError> {
         if !self.greeted {
+            match self.exchange.prepare(false, Instant::now() + GREETING_WAIT) {
+                Ok(()) => {}
+                Err(ExchangeError::Refused(reason)) => {
+                    // Whoever sets it right need not start every node again.
+                    self.progress.stopped(&reason);
+                    return Ok(Turn::Rest(REFUSED_REST));
+                }
+                Err(away) => return Err(outside(away)),
+            }
             let (topic, end) = greet(&self.vault, self.exchange.as_ref(), false)?;
             check(&self.following, topic, end, self.exchange.name())?;
             self.greeted = true;
@@ -249,7 +261,7 @@ impl Mirror {
         let (topic, offset, key) =
             (self.exchange.name(), posted.offset, String::from_utf8_lossy(&posted.key));
         self.progress.stopped(&format!(
-            "the record at {offset} of {topic} with the key '{key}' {why}. Nothing behind it is read. If it is not ours, end it with a tombstone (a record with the same key and no value, as kcat -Z writes it), and all nodes go on by themselves"
+            "the record at {offset} of {topic} with the key '{key}' {why}. Nothing behind it is read. If it is not ours, end it with a tombstone, a record with the same key and no value (echo '{key}|' | kcat -P -Z -K '|' -p 0 -t …), and all nodes go on by themselves"
         ));
         self.refused = Some(Refused { offset, key: posted.key.clone(), ahead: offset + 1 });
     }
@@ -324,10 +336,9 @@ impl Mirror {
     }
 }
 
-/// Checks the topic, or begins it where that is allowed; gives its id and its end.
+/// Begins the topic where that is allowed; gives its id and its end.
 fn greet(vault: &Vault, exchange: &dyn Exchange, may_begin: bool) -> Result<(Uuid, u64), KeyError> {
     let deadline = Instant::now() + GREETING_WAIT;
-    exchange.prepare(may_begin, deadline).map_err(outside)?;
     let mut end = exchange.end().map_err(outside)?;
     if end == 0 && !may_begin {
         return Err(KeyError::Refused(format!("{} is empty: it was made anew. {RESTORE}", exchange.name())));

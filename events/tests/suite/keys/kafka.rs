@@ -222,8 +222,10 @@ fn a_foreign_record_on_kafka_stops_the_rings_and_the_tombstone_that_kcat_writes_
         eventually("it stops", || ring.status().stopped.is_some_and(|reason| reason.contains(key)));
     }
     assert!(is_away(&Personal::seal(&rings[0], AccountId::fresh(), &1)));
-    line.as_file().set_len(0).unwrap();
-    stack(&["tool", "kcat", "-q", "-P", "-Z", "-t", &topic, "-p", "0", "-k", key, &path]);
+    let mut line = tempfile::NamedTempFile::new().unwrap();
+    writeln!(line, "{key}|").unwrap();
+    let path = line.path().display().to_string();
+    stack(&["tool", "kcat", "-q", "-P", "-Z", "-K", "|", "-t", &topic, "-p", "0", "-l", &path]);
     for ring in &rings {
         eventually("it goes on", || ring.status().stopped.is_none());
     }
@@ -284,7 +286,14 @@ fn while_kafka_is_frozen_or_dead_first_keys_are_refused_in_time_and_all_comes_ba
         broker.fault(mend);
         let since = Instant::now();
         for ring in &rings {
-            eventually("it comes back", || ring.status().away.is_none());
+            eventually("it comes back", || {
+                let status = ring.status();
+                if since.elapsed() > Duration::from_secs(50) {
+                    eprintln!("{mend}: {status:?}");
+                    std::thread::sleep(Duration::from_secs(2));
+                }
+                status.away.is_none()
+            });
         }
         eprintln!("after {mend} both rings were back in {:.1} s", since.elapsed().as_secs_f64());
         let later = seal(&rings[1], AccountId::fresh(), "later");
