@@ -1,0 +1,85 @@
+//! `/v1/payouts`: money that goes to a payee's bank.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::Response,
+    routing::{get, post},
+};
+use serde::Deserialize;
+
+use super::{
+    App, Problem,
+    edge::Answered,
+    faults::Operation,
+    found,
+    input::{Amount, Body, ListQuery, Query, Reference},
+    made,
+};
+use crate::{
+    books::{
+        Made,
+        page::{Page, page},
+        payouts::{Payout, PayoutOrder},
+        refusal::Refusal,
+    },
+    tokens::{Answering, PayoutToken},
+};
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/payouts", post(create).get(list))
+        .route("/v1/payouts/{id}", get(one))
+        .route("/v1/payouts/by-reference/{reference}", get(by_reference))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPayout {
+    reference: Reference,
+    amount: Amount,
+    /// A destination token.
+    destination: String,
+}
+
+async fn create(State(shop): State<App>, Body(new): Body<NewPayout>) -> Result<Response, Problem> {
+    let acts_as = shop.faults.take_act_as(Operation::CreatePayout);
+    let behaviour = PayoutToken::of(acts_as.as_deref().unwrap_or(&new.destination));
+    if behaviour.is_some_and(|token| token.answering == Answering::WithErrorUndone) {
+        return Err(Refusal::OnRequest.into());
+    }
+    let order = PayoutOrder {
+        reference: new.reference.0,
+        destination: new.destination,
+        amount: new.amount.0,
+        acts_as,
+    };
+    let payout = shop.books.ask(|books| books.create_payout(order)).await??;
+    // A repetition is answered as it should be: else nobody could ever learn what became of the first.
+    let answering = match &payout {
+        Made::Now(payout) => payout.token.answering,
+        Made::Before(_) => Answering::Promptly,
+    };
+    let mut response = made(payout);
+    response.extensions_mut().insert(Answered(answering));
+    Ok(response)
+}
+
+async fn one(State(shop): State<App>, Path(id): Path<String>) -> Result<Json<Payout>, Problem> {
+    found(shop.books.ask(move |books| books.payout(&id)).await?)
+}
+
+async fn by_reference(
+    State(shop): State<App>,
+    Path(reference): Path<String>,
+) -> Result<Json<Payout>, Problem> {
+    found(shop.books.ask(move |books| books.payout_by_reference(&reference)).await?)
+}
+
+async fn list(
+    State(shop): State<App>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<Payout>>, Problem> {
+    let span = query.plain_span()?;
+    Ok(Json(shop.books.ask(move |books| page(books.payouts(), span, |_| true)).await?))
+}
