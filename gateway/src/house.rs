@@ -118,7 +118,7 @@ impl House {
 /// See [`OpenError`].
 pub fn open_log(settings: &Settings, read_only: bool) -> Result<Arc<dyn EventLog>, OpenError> {
     let folder = settings.data.display().to_string();
-    let options = LogOptions { read_only, ..LogOptions::embedded(&settings.data) };
+    let options = LogOptions { read_only, ..settings.log.options(&settings.data) };
     events::log::open(&options).map_err(|error| match error {
         LogError::Locked => OpenError::Locked { folder },
         error => OpenError::Log(error),
@@ -164,7 +164,9 @@ fn start_executor(
         .map_err(|error| OpenError::Process(format!("the snapshots' file cannot be opened: {error}")))?;
     let policy = Arc::new(settings.policy.clone());
     let snapshots = Some(Arc::new(snapshots));
-    Ok(Executor::start(Arc::clone(log), policy, clock.clone(), snapshots, ExecutorSettings::default()))
+    let bounds =
+        ExecutorSettings { deadline_ms: settings.log.command_deadline_ms, ..ExecutorSettings::default() };
+    Ok(Executor::start(Arc::clone(log), policy, clock.clone(), snapshots, bounds))
 }
 
 /// Domain time goes on where it was. In production there is no other time than the machine's.

@@ -113,6 +113,17 @@ impl LogOptions {
         }
     }
 
+    /// Whether other processes can write and read the log at this URL, each with a copy of its own.
+    ///
+    /// # Errors
+    /// [`LogError::Refused`], with a sentence that says which URLs there are.
+    pub fn is_shared(&self) -> Result<bool, LogError> {
+        Ok(match self.engine()? {
+            Engine::Embedded => false,
+            Engine::Kafka(_) => true,
+        })
+    }
+
     /// The engine that the URL names.
     ///
     /// # Errors

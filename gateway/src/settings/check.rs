@@ -4,6 +4,7 @@ use commands::Policy;
 use secrecy::ExposeSecret;
 
 use super::{Layers, Origin, Profile, SECRETS, Settings, SettingsError};
+use events::log::LogError;
 
 /// A secret in production has at least this many bytes.
 const SECRET_BYTES_MIN: usize = 32;
@@ -11,6 +12,7 @@ const SECRET_BYTES_MIN: usize = 32;
 pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), SettingsError> {
     let checks = Checks { layers };
     checks.bounds(settings)?;
+    checks.log(settings)?;
     checks.pairs(settings)?;
     checks.secrets(settings)
 }
@@ -33,10 +35,30 @@ impl Checks<'_> {
         SettingsError::Pair { keys: named.join(" and "), reason: reason.to_owned() }
     }
 
+    /// The URL names an engine, and the names of topics can be topics.
+    fn log(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let log = &settings.log;
+        if let Err(LogError::Refused(sentence)) = log.options(&settings.data).is_shared() {
+            return Err(self.invalid("log.url", &sentence));
+        }
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let prefix = &log.kafka.topic_prefix;
+        if !(1..=100).contains(&prefix.len()) || !prefix.bytes().all(allowed) {
+            let reason = "takes 1 to 100 ASCII letters, digits, dots, dashes and underscores";
+            return Err(self.invalid("log.kafka.topic_prefix", reason));
+        }
+        Ok(())
+    }
+
     /// A bound of nothing would refuse everything.
     fn bounds(&self, settings: &Settings) -> Result<(), SettingsError> {
         let (http, auth, policy) = (&settings.http, &settings.auth, &settings.policy);
         let at_least_one = [
+            ("log.queue_bytes_max", settings.log.queue_bytes_max as u64),
+            ("log.heads_cached_max", settings.log.heads_cached_max as u64),
+            ("log.command_deadline_ms", settings.log.command_deadline_ms),
+            ("log.republish_after_ms", settings.log.republish_after_ms),
+            ("log.kafka.partitions", u64::from(settings.log.kafka.partitions)),
             ("http.connections_max", http.connections_max as u64),
             ("http.body_bytes_max", http.body_bytes_max as u64),
             ("http.uri_bytes_max", http.uri_bytes_max as u64),
@@ -84,6 +106,12 @@ impl Checks<'_> {
             return Err(self.pair(
                 ["http.consistency_wait_ms", "http.request_timeout_ms"],
                 "a query may not wait longer than its request may take",
+            ));
+        }
+        if settings.log.command_deadline_ms >= http.request_timeout_ms {
+            return Err(self.pair(
+                ["log.command_deadline_ms", "http.request_timeout_ms"],
+                "a command has to be answered before its request is cut off",
             ));
         }
         if settings.workers.backoff_first_ms > settings.workers.backoff_max_ms {

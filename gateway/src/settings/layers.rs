@@ -9,7 +9,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::DEFAULTS;
+use super::{DEFAULTS, OPEN_TABLE, open_name};
 
 /// What begins the name of every variable.
 const VARIABLE_PREFIX: &str = "GUILDHALL_";
@@ -179,8 +179,8 @@ impl Layers {
             let Some(rest) = name.strip_prefix(VARIABLE_PREFIX) else { continue };
             let key = rest.to_lowercase().replace("__", ".");
             let origin = Origin::Variable(name);
-            let kind = &self.leaf(&key, &origin)?.value;
-            let value = read_as(kind, text).map_err(|reason| SettingsError::Invalid {
+            let kind = self.kind(&key, &origin)?;
+            let value = read_as(&kind, text).map_err(|reason| SettingsError::Invalid {
                 key: key.clone(),
                 origin: origin.clone(),
                 reason,
@@ -195,8 +195,8 @@ impl Layers {
     /// # Errors
     /// An unknown key, a value of another kind.
     pub fn set(&mut self, key: &str, value: impl Into<Value>, origin: Origin) -> Result<(), SettingsError> {
-        let value = value.into();
-        let expected = self.leaf(key, &origin)?.value.type_str();
+        let value = written(key, value.into());
+        let expected = self.kind(key, &origin)?.type_str();
         if value.type_str() != expected {
             let reason = format!("takes {expected}, not {}", value.type_str());
             return Err(SettingsError::Invalid { key: key.to_owned(), origin, reason });
@@ -210,8 +210,13 @@ impl Layers {
         self.leaves.get(key).map_or(Origin::Default, |leaf| leaf.origin.clone())
     }
 
-    fn leaf(&self, key: &str, origin: &Origin) -> Result<&Leaf, SettingsError> {
-        self.leaves.get(key).ok_or_else(|| {
+    /// A value of the kind that `key` takes.
+    fn kind(&self, key: &str, origin: &Origin) -> Result<Value, SettingsError> {
+        if open_name(key).is_some() {
+            return Ok(Value::String(String::new()));
+        }
+        let known = self.leaves.get(key).map(|leaf| leaf.value.clone());
+        known.ok_or_else(|| {
             let group = key.rsplit_once('.').map_or("", |(group, _)| group);
             let of_group = |known: &&String| known.rsplit_once('.').map_or("", |(group, _)| group) == group;
             let known: Vec<&str> = self.leaves.keys().filter(of_group).map(String::as_str).collect();
@@ -245,18 +250,27 @@ fn flatten(prefix: &str, table: Table, leaf: &mut impl FnMut(String, Value)) {
     }
 }
 
-fn insert(tree: &mut Table, key: &str, value: Value) {
-    match key.split_once('.') {
-        None => {
-            tree.insert(key.to_owned(), value);
-        }
-        Some((group, rest)) => {
-            let inner = tree.entry(group).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(inner) = inner {
-                insert(inner, rest, value);
-            }
-        }
+/// What lies in the open table is text there, however it was written.
+fn written(key: &str, value: Value) -> Value {
+    match value {
+        Value::Integer(_) | Value::Boolean(_) if open_name(key).is_some() => Value::String(value.to_string()),
+        value => value,
     }
+}
+
+/// Puts a value at its place; the names of the open table keep their dots.
+fn insert(tree: &mut Table, key: &str, value: Value) {
+    let (path, name) = match open_name(key) {
+        Some(name) => (OPEN_TABLE, name),
+        None => key.rsplit_once('.').unwrap_or(("", key)),
+    };
+    let mut table = tree;
+    for group in path.split('.').filter(|group| !group.is_empty()) {
+        let inner = table.entry(group).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(inner) = inner else { return };
+        table = inner;
+    }
+    table.insert(name.to_owned(), value);
 }
 
 /// Reads a variable's text as what the default's kind asks for.

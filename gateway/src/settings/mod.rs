@@ -2,6 +2,7 @@
 
 mod check;
 mod layers;
+mod log;
 mod print;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use workers::WorkerSettings;
 
 pub use layers::{Layers, Origin, SettingsError};
+pub use log::{KafkaSettings, LogSettings};
 
 /// The manual: every setting with its default.
 pub const DEFAULTS: &str = include_str!("../guildhall.default.toml");
@@ -24,8 +26,10 @@ pub struct Settings {
     pub profile: Profile,
     /// Where HTTP is served.
     pub listen: SocketAddr,
-    /// The folder of the log, the keys and the read store.
+    /// The folder of the log (or of this process's copy of it), the keys and the read store.
     pub data: PathBuf,
+    /// Who orders the commits.
+    pub log: LogSettings,
     /// Bounds of HTTP.
     pub http: HttpSettings,
     /// Tokens and passwords.
@@ -134,6 +138,21 @@ pub enum LogFormat {
 
 /// Settings whose values are never printed, and which production refuses at their default.
 pub(crate) const SECRETS: [&str; 3] = ["auth.token_secret", "secrets.master_key", "secrets.link_secret"];
+
+/// The table that takes keys which do not stand in the defaults: they are another program's.
+pub(crate) const OPEN_TABLE: &str = "log.kafka.properties";
+
+/// The name within [`OPEN_TABLE`], when `key` lies there.
+pub(crate) fn open_name(key: &str) -> Option<&str> {
+    key.strip_prefix(OPEN_TABLE)?.strip_prefix('.').filter(|name| !name.is_empty())
+}
+
+/// Whether the value of `key` is never printed.
+pub(crate) fn is_secret(key: &str) -> bool {
+    const WORDS: [&str; 6] = ["password", "secret", "pem", "token", "oauthbearer.config", "jaas"];
+    let of_others = |name: &str| WORDS.iter().any(|word| name.contains(word));
+    SECRETS.contains(&key) || open_name(key).is_some_and(of_others)
+}
 
 impl Layers {
     /// The settings in force.

@@ -4,24 +4,34 @@ use std::fmt::Write as _;
 
 use toml::Value;
 
-use super::{Layers, SECRETS};
+use super::{Layers, OPEN_TABLE, is_secret, open_name};
 
 impl Layers {
     /// Every setting as a line of TOML, with its source as a comment; secrets are masked.
     pub fn render(&self) -> String {
         let mut text = String::new();
-        let (top, grouped): (Vec<_>, Vec<_>) = self.leaves.iter().partition(|(key, _)| !key.contains('.'));
-        let mut group = "";
-        for (key, leaf) in top.into_iter().chain(grouped) {
-            let (of, name) = key.rsplit_once('.').unwrap_or(("", key));
-            if of != group {
-                group = of;
-                let _ = writeln!(text, "\n[{group}]");
+        let mut leaves: Vec<_> = self.leaves.iter().map(|(key, leaf)| (place(key), key, leaf)).collect();
+        // A table is written once: its keys stand together, whatever tables it holds.
+        leaves.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        let mut table = "";
+        for ((of, name), key, leaf) in leaves {
+            if of != table {
+                table = of;
+                let _ = writeln!(text, "\n[{table}]");
             }
             let masked = Value::String("********".to_owned());
-            let value = if SECRETS.contains(&key.as_str()) { &masked } else { &leaf.value };
+            let value = if is_secret(key) { &masked } else { &leaf.value };
+            let name = if name.contains('.') { format!("\"{name}\"") } else { name.to_owned() };
             let _ = writeln!(text, "{:<56} # {}", format!("{name} = {value}"), leaf.origin);
         }
         text
+    }
+}
+
+/// The table of a key, and its name there.
+fn place(key: &str) -> (&str, &str) {
+    match open_name(key) {
+        Some(name) => (OPEN_TABLE, name),
+        None => key.rsplit_once('.').unwrap_or(("", key)),
     }
 }

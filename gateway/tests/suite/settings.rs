@@ -44,6 +44,59 @@ fn what_is_printed_is_toml_and_keeps_secrets() {
 }
 
 #[test]
+fn settings_of_librdkafka_are_passed_through_and_their_secrets_are_masked() {
+    let mut layers = variables(&[("GUILDHALL_LOG__KAFKA__PROPERTIES__SASL__PASSWORD", "psst")]).unwrap();
+    let file = "[log.kafka.properties]\n\"security.protocol\" = 'SASL_SSL'\nssl.ca.location = '/ca.pem'\n\
+                ssl.key.pem = 'psst'\nsocket.keepalive.enable = true\nfetch.max.bytes = 7";
+    layers.add_text(file, &Origin::Given).unwrap();
+    let settings = layers.settings().unwrap();
+    assert!(!format!("{settings:?}").contains("psst"));
+    let options = settings.log.options(std::path::Path::new("/data"));
+    let passed: Vec<_> =
+        options.kafka.properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(
+        passed,
+        [
+            ("fetch.max.bytes", "7"),
+            ("sasl.password", "psst"),
+            ("security.protocol", "SASL_SSL"),
+            ("socket.keepalive.enable", "true"),
+            ("ssl.ca.location", "/ca.pem"),
+            ("ssl.key.pem", "psst"),
+        ]
+    );
+    let printed = layers.render();
+    assert!(!printed.contains("psst"), "{printed}");
+    let table: toml::Table = printed.parse().unwrap();
+    let shown = &table["log"]["kafka"]["properties"];
+    assert_eq!(shown["sasl.password"].as_str(), Some("********"));
+    assert_eq!(shown["security.protocol"].as_str(), Some("SASL_SSL"));
+}
+
+#[test]
+fn a_log_that_no_engine_keeps_is_refused_with_what_is_known() {
+    for (name, value, key) in [
+        ("GUILDHALL_LOG__URL", "mysql://here", "log.url"),
+        ("GUILDHALL_LOG__URL", "kafka://here", "log.url"),
+        ("GUILDHALL_LOG__KAFKA__TOPIC_PREFIX", "my topics", "log.kafka.topic_prefix"),
+        ("GUILDHALL_LOG__KAFKA__PARTITIONS", "0", "log.kafka.partitions"),
+    ] {
+        let told = variables(&[(name, value)]).unwrap().settings().unwrap_err().to_string();
+        assert!(told.contains(&format!("`{key}`")) && told.contains(name), "{told}");
+    }
+    let settings = variables(&[("GUILDHALL_LOG__URL", "kafka://one:9092,two:9092")]).unwrap().settings();
+    assert!(settings.unwrap().log.is_shared());
+    assert!(!Layers::defaults().settings().unwrap().log.is_shared());
+}
+
+#[test]
+fn the_defaults_of_the_log_are_those_of_its_crate() {
+    let here = std::path::Path::new("/data");
+    let ours = Layers::defaults().settings().unwrap().log.options(here);
+    assert_eq!(format!("{ours:?}"), format!("{:?}", events::log::LogOptions::embedded(here)));
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_name_and_source() {
     let told = variables(&[("GUILDHALL_LISTENS", "127.0.0.1:1")]).unwrap_err().to_string();
     assert!(told.contains("`listens`") && told.contains("variable GUILDHALL_LISTENS"), "{told}");
@@ -77,6 +130,7 @@ fn a_pair_that_cannot_hold_is_refused_in_words() {
         [("GUILDHALL_AUTH__TOKEN_LIFETIME_S", "3600"), ("GUILDHALL_POLICY__SESSION_LIFETIME_MS", "60000")],
         [("GUILDHALL_AUTH__TOKEN_SECRET", "the same"), ("GUILDHALL_SECRETS__LINK_SECRET", "the same")],
         [("GUILDHALL_WORKERS__PROJECTORS", "false"), ("GUILDHALL_WORKERS__PROCESSES", "true")],
+        [("GUILDHALL_LOG__COMMAND_DEADLINE_MS", "5000"), ("GUILDHALL_HTTP__REQUEST_TIMEOUT_MS", "5000")],
     ] {
         let told = variables(&pairs).unwrap().settings().unwrap_err().to_string();
         assert!(told.contains("cannot both hold") && told.contains(pairs[0].0), "{told}");
