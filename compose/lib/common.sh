@@ -1,8 +1,12 @@
 # shellcheck shell=bash
 # Sentences for people, and what the machine must have.
 
+# Where sentences are kept beside, when somebody needs the last one.
+notes=
+
 say() {
     echo "stack: $*" >&2
+    if [ -n "$notes" ]; then echo "$*" >>"$notes"; fi
 }
 
 fail() {

@@ -196,10 +196,13 @@ command_run() {
     fi
     if [ -z "$named" ]; then name=run-$$; fi
     local child status
-    setsid "$here/stack" guard "$name" "$$ $(started_at $$)" >/dev/null 2>&1 </dev/null &
-    guardian=$!
-    bring_up
-    eval "$(settings)"
+    if [ -n "$or_without" ]; then leave_out_missing; fi
+    if [ -n "$only" ]; then
+        setsid "$here/stack" guard "$name" "$$ $(started_at $$)" >/dev/null 2>&1 </dev/null &
+        guardian=$!
+        bring_up
+        eval "$(settings)"
+    fi
     # The default handling of signals, which the shell takes from what it starts in the background.
     (
         trap - INT QUIT TERM HUP EXIT
@@ -213,7 +216,47 @@ command_run() {
     while [ -n "$(started_at "$child")" ]; do wait "$child" || true; done
     status=0
     wait "$child" || status=$?
+    if [ -n "${GUILDHALL_STACK_MISSING:-}" ]; then
+        say "left out: $GUILDHALL_STACK_MISSING"
+        if [ "$status" -eq 0 ]; then status=3; fi
+    fi
     exit "$status"
+}
+
+# Takes out of `only` what cannot be had on this machine, and says why in GUILDHALL_STACK_MISSING. Each kind is prepared in
+# a process of its own: what fails there ends only that.
+leave_out_missing() {
+    local kinds kind child had='' missing=''
+    choose_engine
+    notes=$(mktemp)
+    IFS=, read -r -a kinds <<<"$only"
+    for kind in "${kinds[@]}"; do
+        (
+            trap finish EXIT
+            trap 'exit 143' TERM
+            only=$kind
+            "${engine}_prepare"
+        ) &
+        child=$!
+        trap 'give_up "$child" 129' HUP
+        trap 'give_up "$child" 130' INT
+        trap 'give_up "$child" 143' TERM
+        if wait "$child"; then
+            had+=${had:+,}$kind
+        else
+            missing+="${missing:+; }$kind ($(tail -n 1 "$notes"))"
+        fi
+    done
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    rm -f "$notes"
+    notes=
+    only=$had
+    if [ -n "$missing" ]; then
+        export GUILDHALL_STACK_MISSING=$missing
+        say "left out: $missing"
+    fi
 }
 
 forwarded=0
@@ -236,4 +279,12 @@ guard() {
     while is_process $1; do sleep 1; done
     load
     if [ "$owner" = "$1" ]; then remove_stack; fi
+}
+
+# A signal came while something was being prepared: that ends first, and tidies up.
+give_up() {
+    kill -s TERM "$1" 2>/dev/null
+    wait "$1"
+    rm -f "$notes"
+    exit "$2"
 }

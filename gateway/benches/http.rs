@@ -137,7 +137,7 @@ async fn bare(Json(job): Json<BareJob>) -> (StatusCode, Json<BareAnswer>) {
 
 /// Registers a client and logs in.
 async fn log_in(address: SocketAddr) -> String {
-    let client = Client::new(&format!("http://{address}"));
+    let client = Client::new(&[format!("http://{address}")]);
     let (email, password) = ("bench@example.com", "correct horse battery staple");
     let account =
         json!({ "email": email, "password": password, "display_name": "Bench", "roles": ["client"] });

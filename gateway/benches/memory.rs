@@ -79,7 +79,7 @@ const PASSWORD: &str = "correct horse battery staple";
 async fn log_in(address: SocketAddr) -> String {
     let account =
         json!({ "email": EMAIL, "password": PASSWORD, "display_name": "Bench", "roles": ["client"] });
-    let client = Client::new(&format!("http://{address}"));
+    let client = Client::new(&[format!("http://{address}")]);
     let registered = client.post("/api/v1/auth/register", account).await.expect("an answer");
     assert!(registered.status.is_success(), "{}", registered.body);
     log_in_again(address).await.expect("the account exists")
@@ -87,7 +87,7 @@ async fn log_in(address: SocketAddr) -> String {
 
 async fn log_in_again(address: SocketAddr) -> Option<String> {
     let credentials = json!({ "email": EMAIL, "password": PASSWORD, "device": "bench" });
-    let client = Client::new(&format!("http://{address}"));
+    let client = Client::new(&[format!("http://{address}")]);
     let session = client.post("/api/v1/auth/login", credentials).await.ok()?;
     session.body["access_token"].as_str().map(str::to_owned)
 }
@@ -95,7 +95,7 @@ async fn log_in_again(address: SocketAddr) -> Option<String> {
 /// Waits until every projector has folded all there is: the metrics' lag says so.
 async fn caught_up(address: SocketAddr) {
     let started = Instant::now();
-    let client = Client::new(&format!("http://{address}"));
+    let client = Client::new(&[format!("http://{address}")]);
     while started.elapsed() < Duration::from_secs(900) {
         if lag(&client).await == Some(0.0) {
             println!("projectors caught up after {:.1} s", started.elapsed().as_secs_f64());

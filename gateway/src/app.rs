@@ -1,6 +1,6 @@
 //! What every handler can reach: the executor, the read models, the keys, and what signs.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use commands::Executor;
@@ -9,6 +9,7 @@ use projections::ReadStore;
 use workers::{RunState, RunnerStatus, Workers};
 
 use crate::{
+    http::{Code, Problem},
     openapi, routes,
     security::{links::Links, passwords::Passwords, tokens::Tokens},
     settings::Settings,
@@ -83,12 +84,46 @@ impl App {
     /// Why this process should not get requests; nothing when it should.
     pub fn not_ready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if let Some(reason) = self.log.status().stopped {
+        let status = self.log.status();
+        if let Some(reason) = status.stopped {
             tracing::warn!(%reason, "the log takes no commits");
             reasons.push("the log takes no commits".to_owned());
         }
+        match status.age {
+            None => {
+                reasons.push(format!("the copy of the log is catching up, {} records behind", status.behind));
+            }
+            Some(age) if age > self.staleness_max() => {
+                reasons.push(format!("the copy of the log is {} s old", age.as_secs()));
+            }
+            Some(_) => {}
+        }
         reasons.extend(self.workers.projections().iter().filter_map(complaint));
         reasons
+    }
+
+    /// What does not work as it should, while there is still reason to send requests here.
+    pub fn degraded(&self) -> Vec<&'static str> {
+        let Some(reason) = self.log.status().away else { return Vec::new() };
+        tracing::debug!(%reason, "the log is away");
+        vec!["the log is away: commands are answered 503, reads go on"]
+    }
+
+    fn staleness_max(&self) -> Duration {
+        Duration::from_millis(self.settings.auth.staleness_max_ms)
+    }
+
+    /// Whether sessions and roles may be decided on what this process knows.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] when that is too old.
+    pub fn require_fresh(&self) -> Result<(), Problem> {
+        match self.log.status().age {
+            Some(age) if age <= self.staleness_max() => Ok(()),
+            Some(_) | None => {
+                Err(Problem::new(Code::Unavailable, "sessions and roles may have changed unseen; try again"))
+            }
+        }
     }
 
     /// Brings gauges that are read rather than counted up to date.
@@ -98,6 +133,11 @@ impl App {
         metrics::counter!("guildhall_log_events_total").absolute(log.events);
         metrics::counter!("guildhall_log_conflicts_total").absolute(log.conflicts);
         metrics::counter!("guildhall_log_voids_total").absolute(log.voids);
+        metrics::gauge!("guildhall_log_away").set(if log.away.is_some() { 1.0 } else { 0.0 });
+        metrics::gauge!("guildhall_log_behind_records").set(log.behind as f64);
+        if let Some(age) = log.age {
+            metrics::gauge!("guildhall_log_age_seconds").set(age.as_secs_f64());
+        }
         metrics::counter!("guildhall_commands_total").absolute(executor.commands);
         metrics::gauge!("guildhall_commands_waiting").set(executor.waiting as f64);
     }

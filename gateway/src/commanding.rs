@@ -4,7 +4,7 @@ use commands::{Actor, Aggregate, CommandError, Outcome, Request};
 use events::{StreamId, Version, ids::CommandId};
 use serde::Serialize;
 
-use crate::{app::App, http::Intent, security::links::Place};
+use crate::{app::App, consistency::Seen, http::Intent, security::links::Place};
 
 /// A command as a client asks for it.
 #[derive(Debug)]
@@ -54,9 +54,19 @@ impl App {
         self.executor.execute(request).await
     }
 
-    /// The token that lets a query wait for what a command did; none when it wrote nothing.
-    pub fn consistency_token<A: Aggregate>(&self, id: A::Id, outcome: &Outcome<A::Event>) -> Option<String> {
-        let place = Place { position: outcome.position?, stream: StreamId::new(A::CATEGORY, id) };
-        Some(self.links.consistency_token(self.log.id(), place))
+    /// The token that lets others wait for what a command did and for what its client had seen; none when it wrote
+    /// nothing.
+    pub fn consistency_token<A: Aggregate>(
+        &self,
+        seen: &Seen,
+        id: A::Id,
+        outcome: &Outcome<A::Event>,
+    ) -> Option<String> {
+        seen.token_with(self, place_of::<A>(id, outcome))
     }
+}
+
+/// Where the commit of a command stands; none when it wrote nothing.
+pub fn place_of<A: Aggregate>(id: A::Id, outcome: &Outcome<A::Event>) -> Option<Place> {
+    Some(Place { position: outcome.position?, stream: StreamId::new(A::CATEGORY, id) })
 }

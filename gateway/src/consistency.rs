@@ -1,8 +1,10 @@
-//! Reading your writes: a query that carries a consistency token waits until its read model has seen the command.
+//! Reading your writes: a query that carries a consistency token waits until its read model has seen the command, and a
+//! command until this process's copy of the log has it, whichever server gave the token.
 
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use events::Position;
 use http::request::Parts;
 use projections::{DocumentKey, Projection, ProjectionId};
 use tokio::time::Instant;
@@ -15,59 +17,118 @@ use crate::{
         answer::CONSISTENCY_HEADER,
         operation::{Input, Operation},
     },
-    security::links::Place,
+    security::links::{Place, Places},
 };
 
 /// The checkpoint is looked at this often when nothing is heard of the projector.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// The command a query must have seen, if the client says so.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen(Option<Place>);
+/// What the client has seen, as it says: this process's copy of the log has it, too, when this is extracted.
+#[derive(Clone, Debug)]
+pub struct Seen(Places);
+
+impl Seen {
+    /// Nothing.
+    pub fn nothing() -> Self {
+        Self(Places::default())
+    }
+
+    /// Reads the header, and waits until the copy has what it stands for.
+    ///
+    /// # Errors
+    /// [`Code::InvalidConsistencyToken`]; [`Code::Lagging`] when the copy does not get there within the bound.
+    pub(crate) async fn of(parts: &Parts, app: &App) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(CONSISTENCY_HEADER) else { return Ok(Self::nothing()) };
+        let places =
+            value.to_str().ok().and_then(|token| app.links.read_consistency_token(app.log.id(), token));
+        let Some(places) = places else {
+            return Err(Problem::new(
+                Code::InvalidConsistencyToken,
+                "send back Guildhall-Consistency as this server gave it",
+            ));
+        };
+        app.await_copy(&places).await?;
+        Ok(Self(places))
+    }
+
+    /// The token that stands for what the client had seen and for these places, too; none without a place.
+    pub fn token_with(&self, app: &App, places: impl IntoIterator<Item = Place>) -> Option<String> {
+        let (mut all, mut places) = (self.0.clone(), places.into_iter().peekable());
+        places.peek()?;
+        places.for_each(|place| all.note(place));
+        Some(app.links.consistency_token(app.log.id(), &all))
+    }
+}
 
 impl FromRequestParts<App> for Seen {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(CONSISTENCY_HEADER) else { return Ok(Self(None)) };
-        let place =
-            value.to_str().ok().and_then(|token| app.links.read_consistency_token(app.log.id(), token));
-        match place {
-            Some(place) => Ok(Self(Some(place))),
-            None => Err(Problem::new(
-                Code::InvalidConsistencyToken,
-                "send back Guildhall-Consistency as this server gave it",
-            )),
-        }
+        Self::of(parts, app).await
     }
 }
 
 impl Input for Seen {
     fn describe(operation: &mut Operation) {
-        operation.request_headers.push((
-            "Guildhall-Consistency",
-            "Of a command's answer: wait until the read model has seen that command.",
-        ));
-        operation.problems.extend([
-            Code::InvalidConsistencyToken,
-            Code::Lagging,
-            Code::Parked,
-            Code::Unavailable,
-        ]);
+        describe_header(operation);
+        operation.problems.extend([Code::Parked, Code::Unavailable]);
     }
 }
 
+/// What every operation that takes the header says of it.
+pub(crate) fn describe_header(operation: &mut Operation) {
+    let command = operation.method != http::Method::GET;
+    let meaning = if command {
+        "Of an earlier answer, of whichever server: wait until this server knows of it, too."
+    } else {
+        "Of an earlier answer: wait until the read model has seen that command."
+    };
+    operation.request_headers.push(("Guildhall-Consistency", meaning));
+    operation.problems.extend([Code::InvalidConsistencyToken, Code::Lagging]);
+}
+
 impl App {
-    /// Waits until `projection` has seen the command that the client named.
+    /// Waits until this process's copy of the log has all that the client has seen.
+    async fn await_copy(&self, places: &Places) -> Result<(), Problem> {
+        let deadline = Instant::now() + Duration::from_millis(self.settings.http.consistency_wait_ms);
+        let mut changes = self.log.changes();
+        for place in places.iter() {
+            let Position { partition, offset } = place.position;
+            loop {
+                changes.mark_unchanged();
+                let end = self.log.end(partition).map_err(|error| Problem::unavailable(&error))?;
+                if end >= offset {
+                    break;
+                }
+                let sees_more = tokio::time::timeout_at(deadline, changes.changed()).await;
+                if !matches!(sees_more, Ok(Ok(()))) {
+                    return Err(Problem::new(Code::Lagging, "the copy of the log is behind; try again"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until `projection` has seen what the client has.
     ///
     /// # Errors
     /// [`Code::Lagging`] when it does not within the bound; [`Code::Parked`] when a letter is in the way.
     pub async fn catch_up(&self, seen: Seen, projection: &dyn Projection) -> Result<(), Problem> {
-        let Some(place) = seen.0 else { return Ok(()) };
-        if !projection.topics().contains(&place.position.partition.service) {
-            return Ok(());
-        }
-        let id = projection.id();
         let deadline = Instant::now() + Duration::from_millis(self.settings.http.consistency_wait_ms);
+        for place in seen.0.iter() {
+            if projection.topics().contains(&place.position.partition.service) {
+                self.catch_up_with(place, projection, deadline).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn catch_up_with(
+        &self,
+        place: Place,
+        projection: &dyn Projection,
+        deadline: Instant,
+    ) -> Result<(), Problem> {
+        let id = projection.id();
         let mut progress = self.workers.progress();
         loop {
             progress.mark_unchanged();

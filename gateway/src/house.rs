@@ -13,7 +13,7 @@ use events::{
     snapshots::SnapshotStore,
     time::DomainClock,
 };
-use projections::{ReadStore, StoreOptions};
+use projections::{Projection, ReadStore, StoreOptions, steps, timers};
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use workers::{WorkerSettings, Workers};
@@ -23,7 +23,7 @@ use crate::{
     metering, routes,
     security::{links::Links, passwords::Passwords, tokens::Tokens},
     server,
-    settings::{Profile, Settings},
+    settings::{Profile, Role, Settings},
 };
 
 /// Why the house could not be opened, in words for who starts it.
@@ -134,11 +134,24 @@ async fn open_store(settings: &Settings, log: LogId) -> Result<Arc<dyn ReadStore
     if settings.workers.projectors {
         workers::drop_foreign(store.as_ref(), log).await.map_err(failed)?;
     }
-    for projection in projections::all() {
+    for projection in projections_of(settings.role) {
         let collections = workers::collections_with_ours(projection.collections());
         store.prepare(&projection.id(), &collections).await.map_err(failed)?;
     }
     Ok(store)
+}
+
+/// The read models that a process of this role keeps: queries are the gateways', steps and timers the workers'.
+fn projections_of(role: Role) -> Vec<Arc<dyn Projection>> {
+    let of_managers = |projection: &Arc<dyn Projection>| {
+        projection.name() == steps::ID.0 || projection.name() == timers::ID.0
+    };
+    let wanted = |projection: &Arc<dyn Projection>| match role {
+        Role::Whole => true,
+        Role::Gateway => !of_managers(projection),
+        Role::Worker => of_managers(projection),
+    };
+    projections::all().into_iter().filter(wanted).collect()
 }
 
 fn start_workers(
@@ -149,10 +162,11 @@ fn start_workers(
     keys: &Arc<KeyRing>,
     clock: &DomainClock,
 ) -> Workers {
+    let projections = projections_of(settings.role);
     let settings =
         WorkerSettings { test_clock: settings.profile == Profile::Development, ..settings.workers.clone() };
     let (log, store, keys) = (Arc::clone(log), Arc::clone(store), Arc::clone(keys));
-    Workers::start(log, store, executor.clone(), keys, clock.clone(), settings)
+    Workers::start(projections, log, store, executor.clone(), keys, clock.clone(), settings)
 }
 
 fn start_executor(

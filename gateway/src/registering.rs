@@ -23,10 +23,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
+    commanding::place_of,
     http::{
         Problem, RequestContext,
         input::{ascii, not_blank},
     },
+    security::links::Place,
 };
 
 /// Who wants an account.
@@ -72,27 +74,32 @@ impl Registering<'_> {
         self.command_id.derive(0)
     }
 
-    /// Reserves the address and registers the account; repeated, it gives the same answer.
+    /// Reserves the address and registers the account; repeated, it gives the same answer. Both write: what they wrote
+    /// stands at the places given back.
     ///
     /// # Errors
     /// What the rules refuse, foremost an address that is taken.
-    pub async fn register(self, app: &App) -> Result<Outcome<AccountEvent>, Problem> {
+    pub async fn register(self, app: &App) -> Result<(Outcome<AccountEvent>, Vec<Place>), Problem> {
         let login = app.keys.reservation_id(&self.newcomer.email);
         let holder = app.executor.load::<Login>(login).await?.state.account();
         if holder.is_some_and(|holder| holder != self.account()) {
             return Err(Problem::rejected(&LoginRejection::EmailTaken));
         }
-        let reserved = self.reserve(app, login).await?;
+        let (reserved, place) = self.reserve(app, login).await?;
         let origin = Origin {
             correlation_id: self.context.correlation_id.clone(),
             causation_id: None,
             traceparent: Some(self.context.traceparent.clone()),
         };
-        Ok(app.executor.execute::<Account>(registration::first_step(login, &reserved, origin)).await?)
+        let account = self.account();
+        let step = registration::first_step(login, &reserved, origin);
+        let outcome = app.executor.execute::<Account>(step).await?;
+        let places = place.into_iter().chain(place_of::<Account>(account, &outcome)).collect();
+        Ok((outcome, places))
     }
 
     /// Takes the address for the account to be, and gives back the event as it was written.
-    async fn reserve(&self, app: &App, login: LoginId) -> Result<EmailReserved, Problem> {
+    async fn reserve(&self, app: &App, login: LoginId) -> Result<(EmailReserved, Option<Place>), Problem> {
         let (account, roles) = (self.account(), self.newcomer.roles.clone());
         let hash = app.passwords.hash(self.newcomer.password.clone()).await?;
         let values = [self.newcomer.email.clone(), self.newcomer.display_name.clone(), hash];
@@ -114,11 +121,13 @@ impl Registering<'_> {
                 traceparent: Some(self.context.traceparent.clone()),
             })
             .await?;
+        let place = place_of::<Login>(login, &outcome);
         let reserved = outcome.events.into_iter().find_map(|event| match event {
             LoginEvent::EmailReserved(reserved) => Some(reserved),
             LoginEvent::EmailClaimed(_) | LoginEvent::EmailReleased(_) => None,
         });
-        reserved.ok_or_else(|| Problem::internal(&"a reservation without its event"))
+        let reserved = reserved.ok_or_else(|| Problem::internal(&"a reservation without its event"))?;
+        Ok((reserved, place))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of everything that runs by itself. Every name says its unit.
 
+use events::Service;
 use serde::{Deserialize, Serialize};
 
 /// Bounds and periods of the workers. [`Default`] is what a single machine runs with.
@@ -10,6 +11,10 @@ pub struct WorkerSettings {
     pub projectors: bool,
     /// This process runs process managers: the reactor, the dispatch of their steps, and timers.
     pub processes: bool,
+    /// Services whose events process managers react to here, and whose steps and timers are issued here; empty for all of
+    /// them. Another process may work for the same ones: what it issues has the same command ids.
+    #[serde(skip)]
+    pub services: Vec<Service>,
     /// Domain time follows the test clock's events. Not in production.
     pub test_clock: bool,
     /// Commits a runner folds into one transaction, at most; at least 1.
@@ -44,11 +49,19 @@ pub struct WorkerSettings {
     pub reissue_after_ms: u64,
 }
 
+impl WorkerSettings {
+    /// Whether process managers of this service work here.
+    pub(crate) fn works_for(&self, service: Service) -> bool {
+        self.services.is_empty() || self.services.contains(&service)
+    }
+}
+
 impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             projectors: true,
             processes: true,
+            services: Vec::new(),
             test_clock: true,
             batch_commits_max: 2048,
             batch_bytes_max: 2 * 1024 * 1024,

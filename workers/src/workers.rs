@@ -57,9 +57,10 @@ impl WorkersStatus {
 }
 
 impl Workers {
-    /// Starts what `settings` say: projectors for every projection of this release, process managers, timers. Must be
-    /// called within a tokio runtime. Reads the test clock first, which may block for microseconds.
+    /// Starts what `settings` say: projectors for these projections, process managers, timers. Must be called within a
+    /// tokio runtime. Reads the test clock first, which may block for microseconds.
     pub fn start(
+        projections: Vec<Arc<dyn Projection>>,
         log: Arc<dyn EventLog>,
         store: Arc<dyn ReadStore>,
         executor: Executor,
@@ -68,7 +69,7 @@ impl Workers {
         settings: WorkerSettings,
     ) -> Self {
         let processes = Arc::new(Managers::new(executor, Arc::clone(&log), keys));
-        Self::start_with(projections::all(), processes, log, store, clock, settings)
+        Self::start_with(projections, processes, log, store, clock, settings)
     }
 
     /// Starts workers for these projections and process managers.
@@ -159,10 +160,15 @@ impl Starting {
         if self.surroundings.settings.processes {
             self.start_reactor(processes);
             let (store, processes) = (Arc::clone(&self.surroundings.store), Arc::clone(processes));
-            let work = Steps { store: Arc::clone(&store), processes: Arc::clone(&processes) };
+            let settings = Arc::clone(&self.surroundings.settings);
+            let work = Steps {
+                store: Arc::clone(&store),
+                processes: Arc::clone(&processes),
+                settings: Arc::clone(&settings),
+            };
             self.start_pump(work, &steps_listing, &steps);
             let clock = self.surroundings.clock.clone();
-            self.start_pump(DueTimers { store, processes, clock }, &timers_listing, &timers);
+            self.start_pump(DueTimers { store, processes, clock, settings }, &timers_listing, &timers);
         }
         (steps, timers)
     }
@@ -196,7 +202,9 @@ impl Starting {
     }
 
     fn start_reactor(&mut self, processes: &Arc<dyn Processes>) {
-        for partition in self.surroundings.log.partitions() {
+        let settings = Arc::clone(&self.surroundings.settings);
+        let partitions = self.surroundings.log.partitions();
+        for partition in partitions.into_iter().filter(|partition| settings.works_for(partition.service)) {
             let concurrency_max = self.surroundings.settings.react_concurrency_max;
             let reacting = Reacting::new(Arc::clone(processes), concurrency_max);
             let surroundings = self.surroundings.clone();

@@ -239,6 +239,12 @@ impl Shard {
     /// Takes a command in.
     pub(super) fn accept<A: Aggregate>(&mut self, stream: StreamId, waiting: Waiting<A>) {
         self.core.commands.fetch_add(1, Ordering::Relaxed);
+        // Behind a commit that is on its way to a log that is away there is nothing to wait for.
+        if self.slot::<A>(stream).unjudged.is_some()
+            && let Some(reason) = self.core.log.status().away
+        {
+            return waiting.answer(Err(CommandError::Outage(Outage::Unavailable(reason))));
+        }
         self.slot::<A>(stream).waiting.push_back(waiting);
         self.schedule::<A>(stream);
     }
@@ -278,7 +284,11 @@ impl Shard {
         // The executor was closed and waits no longer: what is held ends with this thread.
         let Some(verdicts) = self.verdicts.upgrade() else { return };
         let returning = Returning { verdicts, stream, verdict: None, judged: Shard::judged::<A> };
-        let verdict = self.core.log.append(commit);
+        // What is not sent to a log that is away is certainly not carried out, and can be said so at once.
+        let verdict = match self.core.log.status().away {
+            None => self.core.log.append(commit),
+            Some(reason) => Box::pin(std::future::ready(Err(AppendError::Unavailable(reason)))),
+        };
         self.core.runtime.spawn(async move { returning.with(verdict.await) });
     }
 

@@ -65,15 +65,18 @@ impl Freshness {
         ends.map(|((_, judged), end)| end.saturating_sub(*judged).max(0).unsigned_abs()).sum()
     }
 
+    /// See [`super::LogStatus::age`].
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.lock().whole_at.map(|since| since.elapsed())
+    }
+
     /// See [`super::EventLog::stale`].
     pub(super) fn stale(&self) -> Option<String> {
-        let whole_at = self.lock().whole_at;
-        match whole_at {
-            Some(since) if since.elapsed() < STALE_AFTER => None,
-            Some(since) => Some(format!(
-                "this copy of the log was last known to be whole {} s ago",
-                since.elapsed().as_secs()
-            )),
+        match self.age() {
+            Some(age) if age < STALE_AFTER => None,
+            Some(age) => {
+                Some(format!("this copy of the log was last known to be whole {} s ago", age.as_secs()))
+            }
             None => Some("this copy of the log has not caught up since it was opened".into()),
         }
     }

@@ -3,7 +3,7 @@
 //! [`EventLog`] is the port. Every process reads a local copy of the topics it needs; what differs between engines is
 //! who orders the commits. Nothing here assumes that this process is the only writer.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -206,6 +206,9 @@ pub struct LogStatus {
     pub voids: u64,
     /// Why the upstream cannot be reached now: commits wait, reads go on. `None` while it can be, or where there is none.
     pub away: Option<String>,
+    /// How long ago this copy was known to hold all that had been acknowledged, by whichever process; zero where there is no
+    /// upstream, `None` when it has not caught up since it was opened.
+    pub age: Option<Duration>,
     /// Records that the upstream was last known to hold and this copy has not judged yet; 0 where there is none.
     pub behind: u64,
 }

@@ -1,8 +1,11 @@
 //! How an engine is and how far it came, seen from outside.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -83,6 +86,7 @@ impl Progress {
             conflicts: self.conflicts.load(Ordering::Relaxed),
             voids: self.voids.load(Ordering::Relaxed),
             away: self.away.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            age: Some(Duration::ZERO),
             behind: 0,
         }
     }

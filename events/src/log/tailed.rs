@@ -231,7 +231,8 @@ impl EventLog for Tailed {
     }
 
     fn status(&self) -> LogStatus {
-        LogStatus { behind: self.freshness.behind(), ..self.progress.status() }
+        let (behind, age) = (self.freshness.behind(), self.freshness.age());
+        LogStatus { behind, age, ..self.progress.status() }
     }
 
     fn verify(&self) -> Result<VerifyReport, LogError> {

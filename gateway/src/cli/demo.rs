@@ -1,10 +1,12 @@
 //! `guildhall demo`: a story told through the public HTTP API, against a running server or one of its own.
 
-use super::{Failure, runtime};
+use std::path::Path;
+
+use super::{Failure, print, runtime};
 use crate::{
     demo::{self, DemoArguments, DemoError},
     house::Server,
-    settings::{Layers, Origin},
+    settings::{Layers, Origin, Settings},
 };
 
 impl From<DemoError> for Failure {
@@ -18,6 +20,9 @@ impl From<DemoError> for Failure {
     }
 }
 
+/// The brokers of the stack under which this process runs, if it does.
+const STACK_VARIABLE: &str = "GUILDHALL_STACK_KAFKA";
+
 pub(super) fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
     runtime()?.block_on(async {
         if !arguments.self_hosted {
@@ -27,12 +32,30 @@ pub(super) fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
             .prefix("guildhall-demo-")
             .tempdir()
             .map_err(|error| Failure::Error(format!("cannot make a throw-away folder: {error}")))?;
-        let mut layers = Layers::defaults();
-        layers.set("listen", "127.0.0.1:0", Origin::Given)?;
-        layers.set("data", folder.path().display().to_string(), Origin::Given)?;
-        let server = Server::start(layers.settings()?).await?;
-        let told = demo::run(&format!("http://{}", server.address()), arguments).await;
+        let server = Server::start(settings(arguments, folder.path())?).await?;
+        let told = demo::run(&[format!("http://{}", server.address())], arguments).await;
         server.stop().await;
         Ok(told?)
     })
+}
+
+/// The defaults, on a free port and this folder; says where the log is.
+fn settings(arguments: &DemoArguments, folder: &Path) -> Result<Settings, Failure> {
+    let of_stack = || std::env::var(STACK_VARIABLE).ok().map(|brokers| format!("kafka://{brokers}"));
+    let log = arguments.log.clone().or_else(of_stack).unwrap_or_else(|| "embedded".into());
+    // A cluster may carry other logs; the folder's name is drawn at random.
+    let name = folder.file_name().map_or_else(|| "guildhall-demo".into(), |name| name.to_string_lossy());
+    let prefix = name.replace('.', "");
+    let mut layers = Layers::defaults();
+    layers.set("listen", "127.0.0.1:0", Origin::Given)?;
+    layers.set("data", folder.display().to_string(), Origin::Given)?;
+    layers.set("log.url", log.clone(), Origin::Given)?;
+    layers.set("log.kafka.topic_prefix", prefix.clone(), Origin::Given)?;
+    let settings = layers.settings()?;
+    if settings.log.is_shared() {
+        print(&format!("The log of this story is on {log}, in the topics {prefix}.*\n"))?;
+    } else {
+        print("The log of this story is a file in a throw-away folder\n")?;
+    }
+    Ok(settings)
 }

@@ -33,6 +33,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve HTTP and keep the read models that queries need; process managers run elsewhere. Needs a log on Kafka.
+    Gateway,
+    /// Run process managers, their steps and timers; serves health, metrics and /ops only. Needs a log on Kafka.
+    Worker(serve::WorkFor),
     /// Tell a story through the public API of a running server (or of its own, with --self-hosted).
     Demo(DemoArguments),
     /// Print the settings in force, each with its source; secrets are masked.
@@ -135,6 +139,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     let layers = || Layers::of_process(arguments.config.as_deref());
     match arguments.command {
         None => serve::serve(layers()?.settings()?),
+        Some(Command::Gateway) => serve::gateway(layers()?.settings()?),
+        Some(Command::Worker(asked)) => serve::worker(layers()?.settings()?, asked),
         Some(Command::Demo(arguments)) => demo::demo(&arguments),
         Some(Command::Config) => {
             let layers = layers()?;

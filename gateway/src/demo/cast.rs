@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Client, DemoError, Reply};
+use super::{Client, DemoError, Memory, Reply};
 
 const PASSWORD: &str = "correct horse battery staple";
 /// How long the story waits for what the machinery does by itself.
@@ -43,6 +43,12 @@ impl Person {
             account: registered.text("/account").to_owned(),
             api: client.bearing(session.text("/access_token"))?,
         })
+    }
+
+    /// The same person, who remembers with those who share `memory`.
+    #[must_use]
+    pub fn remembering(&self, memory: &Memory) -> Self {
+        Self { api: self.api.remembering(memory), ..self.clone() }
     }
 
     /// Posts a command that is expected to be accepted.

@@ -1,6 +1,12 @@
 //! A client of the public HTTP API, as anybody could write one.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -26,12 +32,35 @@ pub enum DemoError {
     Unexpected(String),
 }
 
-/// The server, and who is talking to it.
+/// The servers, and who is talking to them. Requests go to one after the other; with more than one, each carries what the
+/// answers before it stood for, so that the next server waits until it knows of that, too.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: Http<HttpConnector, Full<Bytes>>,
-    base: String,
+    bases: Arc<[String]>,
+    turn: Arc<AtomicUsize>,
     bearer: Option<HeaderValue>,
+    seen: Memory,
+}
+
+/// The last consistency token of those who act together: it stands for all before it.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Option<HeaderValue>>>);
+
+impl Memory {
+    /// A memory of its own, of the same.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.token())))
+    }
+
+    fn token(&self) -> Option<HeaderValue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, token: &HeaderValue) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+    }
 }
 
 /// An answer of the API.
@@ -70,12 +99,30 @@ impl Reply {
 }
 
 impl Client {
-    /// A client of the server at `base`, `http://127.0.0.1:8080`.
-    pub fn new(base: &str) -> Self {
+    /// A client of the servers at `bases`, `http://127.0.0.1:8080` each.
+    pub fn new(bases: &[String]) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let http = Http::builder(TokioExecutor::new()).build(connector);
-        Self { http, base: base.trim_end_matches('/').to_owned(), bearer: None }
+        let bases = bases.iter().map(|base| base.trim_end_matches('/').to_owned()).collect();
+        Self { http, bases, turn: Arc::default(), bearer: None, seen: Memory::default() }
+    }
+
+    /// What has been seen.
+    pub fn memory(&self) -> &Memory {
+        &self.seen
+    }
+
+    /// The same client, which remembers with those who share `memory`.
+    #[must_use]
+    pub fn remembering(&self, memory: &Memory) -> Self {
+        Self { seen: memory.clone(), ..self.clone() }
+    }
+
+    /// Whose turn it is.
+    fn next_base(&self) -> &str {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.bases[turn % self.bases.len()]
     }
 
     /// The same client, as the holder of this token.
@@ -130,6 +177,9 @@ impl Client {
     ) -> Result<Reply, DemoError> {
         let (status, headers, body) = self.exchange(method, path, body, after).await?;
         let consistency = headers.get("guildhall-consistency").cloned();
+        if let Some(token) = &consistency {
+            self.seen.remember(token);
+        }
         let body =
             if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
         Ok(Reply { status, body, consistency })
@@ -142,12 +192,14 @@ impl Client {
         body: Option<Value>,
         after: Option<&HeaderValue>,
     ) -> Result<(StatusCode, HeaderMap, Bytes), DemoError> {
-        let unreachable = |reason: String| DemoError::Unreachable(self.base.clone(), reason);
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let base = self.next_base();
+        let unreachable = |reason: String| DemoError::Unreachable(base.to_owned(), reason);
+        let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
+        let remembered = if self.bases.len() > 1 { self.seen.token() } else { None };
         if let Some(bearer) = &self.bearer {
             request = request.header(header::AUTHORIZATION, bearer);
         }
-        if let Some(token) = after {
+        if let Some(token) = remembered.as_ref().or(after) {
             request = request.header("guildhall-consistency", token);
         }
         let body = match body {

@@ -22,6 +22,7 @@ const COMMANDS_A_MARKETPLACE: u64 = 8;
 /// The first answer that was not the expected one.
 pub async fn run(client: &Client, count: u64, concurrency: u64) -> Result<(), DemoError> {
     let (clients, workers) = people(client, count.min(PEOPLE_MAX)).await?;
+    let arrived = client.memory();
     let started = Instant::now();
     let progress = bar(count);
     let permits = Arc::new(Semaphore::new(concurrency as usize));
@@ -31,9 +32,10 @@ pub async fn run(client: &Client, count: u64, concurrency: u64) -> Result<(), De
         while let Some(done) = making.try_join_next() {
             finish(done, &progress)?;
         }
-        let owner = clients[number as usize % clients.len()].clone();
-        let first = workers[number as usize % workers.len()].clone();
-        let second = workers[(number as usize + 1) % workers.len()].clone();
+        let memory = arrived.fork();
+        let owner = clients[number as usize % clients.len()].remembering(&memory);
+        let first = workers[number as usize % workers.len()].remembering(&memory);
+        let second = workers[(number as usize + 1) % workers.len()].remembering(&memory);
         making.spawn(async move {
             let made = marketplace(&owner, &first, &second, number).await;
             drop(permit);

@@ -12,7 +12,10 @@ use super::{
     context::Accompanied,
     operation::{Input, Operation},
 };
-use crate::app::App;
+use crate::{
+    app::App,
+    consistency::{Seen, describe_header},
+};
 
 /// The header that makes a repetition harmless.
 pub const IDEMPOTENCY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -23,13 +26,15 @@ const KEY_BYTES_MAX: usize = 128;
 pub struct Intent {
     /// What accompanies the request.
     pub context: Arc<RequestContext>,
+    /// What the client has seen; this process knows of it.
+    pub seen: Seen,
     key: Option<String>,
 }
 
 impl Intent {
     /// Of a command that is never a repetition.
-    pub fn without_key(context: Arc<RequestContext>) -> Self {
-        Self { context, key: None }
+    pub fn without_key(context: Arc<RequestContext>, seen: Seen) -> Self {
+        Self { context, seen, key: None }
     }
 
     /// The command's id: the same for the same caller, operation and key; fresh without a key.
@@ -59,8 +64,9 @@ impl FromRequestParts<App> for Intent {
             })?),
         };
         let key = key.map(str::to_owned);
+        let seen = Seen::of(parts, app).await?;
         let Accompanied(context) = Accompanied::from_request_parts(parts, app).await?;
-        Ok(Self { context, key })
+        Ok(Self { context, seen, key })
     }
 }
 
@@ -75,6 +81,7 @@ impl Input for Intent {
             "Up to 128 visible ASCII characters. A repetition with the same key has no second effect and gets the \
              same answer; with another content it is refused.",
         ));
+        describe_header(operation);
         operation.problems.extend([
             Code::InvalidHeader,
             Code::IdempotencyKeyReused,

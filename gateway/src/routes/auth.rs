@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::App,
     commanding::{NOTHING, Order},
-    http::{Answer, Body, Code, Created, Intent, Problem, Route, post},
+    consistency::Seen,
+    http::{Answer, Body, Code, Created, Intent, Problem, Route, context::Accompanied, post},
     registering::{Newcomer, Registering},
     security::Person,
 };
@@ -62,8 +63,8 @@ async fn register(
     let registering =
         Registering { newcomer: &newcomer, command_id, by_system: false, context: &intent.context };
     let account = registering.account();
-    let outcome = registering.register(&app).await?;
-    let token = app.consistency_token::<Account>(account, &outcome);
+    let (outcome, places) = registering.register(&app).await?;
+    let token = intent.seen.token_with(&app, places);
     let registered = Registered { account, roles: newcomer.roles };
     let answer = Answer::new(registered).at(outcome.version).consistent(token);
     Ok(Created::new("/api/v1/me".into(), answer))
@@ -104,9 +105,11 @@ pub struct LoggedIn {
 
 async fn log_in(
     State(app): State<App>,
-    intent: crate::http::context::Accompanied,
+    Accompanied(context): Accompanied,
+    seen: Seen,
     Body(asked): Body<LogIn>,
 ) -> Result<Answer<LoggedIn>, Problem> {
+    let intent = Intent::without_key(context, seen);
     let (account, state) = check_password(&app, &asked).await?;
     if state.is_suspended() {
         return Err(Problem::new(Code::AccountSuspended, "an administrator suspended it"));
@@ -118,7 +121,7 @@ async fn log_in(
     let session: SessionId = command_id.derive(0);
     let outcome = app
         .command::<Session, _>(Order {
-            intent: &Intent::without_key(intent.0),
+            intent: &intent,
             actor: &Actor::Account { id: account, roles: roles.clone() },
             command_id,
             id: session,
@@ -131,7 +134,7 @@ async fn log_in(
         app.tokens.for_session(account, session, &roles).map_err(|error| Problem::internal(&error))?;
     let expires_in = app.tokens.lifetime_s();
     let logged_in = LoggedIn { access_token, token_type: "Bearer", expires_in, account, session };
-    let token = app.consistency_token::<Session>(session, &outcome);
+    let token = app.consistency_token::<Session>(&intent.seen, session, &outcome);
     Ok(Answer::new(logged_in).at(outcome.version).consistent(token))
 }
 
@@ -186,6 +189,6 @@ async fn log_out(
             asked: &NOTHING,
         })
         .await?;
-    let token = app.consistency_token::<Session>(session, &outcome);
+    let token = app.consistency_token::<Session>(&intent.seen, session, &outcome);
     Ok(Answer::new(LoggedOut { session }).at(outcome.version).consistent(token))
 }

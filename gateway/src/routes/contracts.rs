@@ -106,7 +106,7 @@ async fn command(
             asked: &NOTHING,
         })
         .await?;
-    let token = app.consistency_token::<Contract>(contract, &outcome);
+    let token = app.consistency_token::<Contract>(&intent.seen, contract, &outcome);
     let changed = ContractChanged { contract, version: outcome.version };
     Ok(Answer::new(changed).at(outcome.version).consistent(token))
 }

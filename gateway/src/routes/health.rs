@@ -18,7 +18,7 @@ pub fn routes() -> Vec<Route> {
         get("/health/ready", ready)
             .named(
                 "healthReady",
-                "Whether it takes commands and keeps its read models current; 503 says why not",
+                "Whether requests should come here: it keeps its copy of the log and its read models current; 503 says why not",
             )
             .problems([Code::Unavailable]),
         get("/metrics", metrics).named("metrics", "Metrics, in the text format of Prometheus"),
@@ -32,16 +32,19 @@ pub fn routes() -> Vec<Route> {
 pub struct Health {
     /// Always `ok`: who cannot say so does not answer.
     status: &'static str,
+    /// What does not work as it should all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    degraded: Vec<&'static str>,
 }
 
 async fn alive() -> Answer<Health> {
-    Answer::new(Health { status: "ok" })
+    Answer::new(Health { status: "ok", degraded: Vec::new() })
 }
 
 async fn ready(State(app): State<App>) -> Result<Answer<Health>, Problem> {
     let reasons = app.not_ready();
     if reasons.is_empty() {
-        return Ok(Answer::new(Health { status: "ok" }));
+        return Ok(Answer::new(Health { status: "ok", degraded: app.degraded() }));
     }
     Err(Problem::new(Code::Unavailable, reasons.join("; ")).with("reasons", reasons))
 }

@@ -8,7 +8,7 @@ use crate::{
     app::App,
     http::{Code, Operation, Problem, Route, edge::Edge, edge::edge},
     metering::RouteMetrics,
-    settings::{Profile, Settings},
+    settings::{Profile, Role, Settings},
 };
 
 pub mod auth;
@@ -21,32 +21,31 @@ pub mod ops;
 pub mod sessions;
 
 /// Every route there is under these settings.
-pub fn routes(profile: Profile) -> Vec<Route> {
-    [
-        auth::routes(),
-        me::routes(),
-        sessions::routes(),
-        jobs::routes(),
-        bids::routes(),
-        contracts::routes(),
-        ops::routes(profile),
-        health::routes(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+pub fn routes(profile: Profile, role: Role) -> Vec<Route> {
+    let of_machinery = [ops::routes(profile), health::routes()].into_iter().flatten();
+    match role {
+        Role::Whole | Role::Gateway => of_the_marketplace().into_iter().chain(of_machinery).collect(),
+        Role::Worker => of_machinery.collect(),
+    }
+}
+
+fn of_the_marketplace() -> Vec<Route> {
+    [auth::routes(), me::routes(), sessions::routes(), jobs::routes(), bids::routes(), contracts::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Every operation of a development server: what the document shows.
 pub fn operations() -> Vec<Operation> {
-    routes(Profile::Development).into_iter().map(|route| route.operation).collect()
+    routes(Profile::Development, Role::Whole).into_iter().map(|route| route.operation).collect()
 }
 
 /// The router: each route with an edge of its own.
 pub fn router(app: App) -> Router {
     let edge_of = |method: &str, path: &'static str| Arc::new(new_edge(&app.settings, method, path));
     let mut router = Router::new();
-    for Route { operation, handler } in routes(app.settings.profile) {
+    for Route { operation, handler } in routes(app.settings.profile, app.settings.role) {
         let edge_state = edge_of(operation.method.as_str(), operation.path);
         router = router.route(operation.path, handler.layer(from_fn_with_state(edge_state, edge)));
     }

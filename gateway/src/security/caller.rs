@@ -1,6 +1,6 @@
 //! The caller of a request: the token says who, the aggregates say whether and what.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::extract::FromRequestParts;
 use commands::{Actor, account::Account, session::Session};
@@ -9,10 +9,12 @@ use events::{
     vocabulary::identity::Role,
 };
 use http::{header, request::Parts};
+use tokio::time::Instant;
 
 use super::tokens::Subject;
 use crate::{
     app::App,
+    consistency::Seen,
     http::{
         Code, Problem,
         operation::{Access, Input, Operation},
@@ -39,6 +41,8 @@ impl Caller {
     /// Checks the token, then session and account on their aggregates.
     async fn of(parts: &Parts, app: &App) -> Result<Option<Self>, Problem> {
         let Some(value) = parts.headers.get(header::AUTHORIZATION) else { return Ok(None) };
+        // A client that has just logged in elsewhere says so: then this process has to know of it first.
+        Seen::of(parts, app).await?;
         let token = value.to_str().ok().and_then(bearer).ok_or_else(|| {
             Problem::new(Code::Unauthenticated, "send Authorization: Bearer and an access token")
         })?;
@@ -51,7 +55,8 @@ impl Caller {
     }
 
     async fn person(app: &App, account: AccountId, session: SessionId) -> Result<Self, Problem> {
-        let loaded = app.executor.load::<Session>(session).await?.state;
+        app.require_fresh()?;
+        let loaded = known_session(app, session).await?;
         if loaded.account() != Some(account) || !loaded.is_live(app.executor.now()) {
             return Err(Problem::new(Code::SessionEnded, "log in again"));
         }
@@ -64,6 +69,24 @@ impl Caller {
         }
         let actor = Actor::Account { id: account, roles: state.roles().clone() };
         Ok(Self { actor, session: Some(session), service_roles: BTreeSet::new() })
+    }
+}
+
+/// The session that a token of ours names. It was started before the token was made, so a copy that does not know of it
+/// lags behind: waited for, within bounds.
+async fn known_session(app: &App, session: SessionId) -> Result<Arc<Session>, Problem> {
+    let deadline = Instant::now() + Duration::from_millis(app.settings.http.consistency_wait_ms);
+    let mut changes = app.log.changes();
+    loop {
+        changes.mark_unchanged();
+        let loaded = app.executor.load::<Session>(session).await?;
+        if loaded.version > 0 || !app.settings.log.is_shared() {
+            return Ok(loaded.state);
+        }
+        let changed = tokio::time::timeout_at(deadline, changes.changed()).await;
+        if !matches!(changed, Ok(Ok(()))) {
+            return Ok(loaded.state);
+        }
     }
 }
 

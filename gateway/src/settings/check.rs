@@ -66,6 +66,7 @@ impl Checks<'_> {
             ("http.header_read_timeout_ms", http.header_read_timeout_ms),
             ("http.request_timeout_ms", http.request_timeout_ms),
             ("auth.token_lifetime_s", auth.token_lifetime_s),
+            ("auth.staleness_max_ms", auth.staleness_max_ms),
             ("auth.argon2_iterations", u64::from(auth.argon2_iterations)),
             ("auth.argon2_parallelism", u64::from(auth.argon2_parallelism)),
             ("auth.password_hashes_max", auth.password_hashes_max as u64),

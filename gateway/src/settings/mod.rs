@@ -28,6 +28,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The folder of the log (or of this process's copy of it), the keys and the read store.
     pub data: PathBuf,
+    /// Which part of the whole this process is; the command line says so.
+    #[serde(skip)]
+    pub role: Role,
     /// Who orders the commits.
     pub log: LogSettings,
     /// Bounds of HTTP.
@@ -42,6 +45,18 @@ pub struct Settings {
     pub workers: WorkerSettings,
     /// Logs of this process.
     pub logging: LoggingSettings,
+}
+
+/// Which part of the whole a process is. The parts share the log; each has a copy of it and a read store of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// All of it.
+    #[default]
+    Whole,
+    /// HTTP and the read models that queries need.
+    Gateway,
+    /// Process managers with their steps and timers; of HTTP only health, metrics and what operators need.
+    Worker,
 }
 
 /// What is allowed at all.
@@ -92,6 +107,8 @@ pub struct AuthSettings {
     pub token_audience: String,
     /// How long an access token is good for.
     pub token_lifetime_s: u64,
+    /// How old what this process knows of sessions and roles may be.
+    pub staleness_max_ms: u64,
     /// Argon2id: memory.
     pub argon2_memory_kib: u32,
     /// Argon2id: passes.

@@ -12,7 +12,7 @@ impl Layers {
         let mut text = String::new();
         let mut leaves: Vec<_> = self.leaves.iter().map(|(key, leaf)| (place(key), key, leaf)).collect();
         // A table is written once: its keys stand together, whatever tables it holds.
-        leaves.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        leaves.sort_by_key(|(place, ..)| *place);
         let mut table = "";
         for ((of, name), key, leaf) in leaves {
             if of != table {

@@ -123,6 +123,19 @@ fn what_is_in_force_is_printed_and_what_cannot_be_is_complained_of() {
 }
 
 #[test]
+fn a_role_without_a_log_to_share_is_a_usage_error_that_says_what_to_set() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["gateway"][..], &["worker"], &["worker", "--only", "jobs,identity"]] {
+        let refused = guildhall(folder.path(), arguments, "");
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains("GUILDHALL_LOG__URL"), "{}", text(&refused.stderr));
+    }
+    let unknown = guildhall(folder.path(), &["worker", "--only", "gardening"], "");
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("identity, jobs, admin"), "{}", text(&unknown.stderr));
+}
+
+#[test]
 fn the_document_is_printed_as_it_is_checked_in() {
     let folder = tempfile::tempdir().unwrap();
     let printed = guildhall(folder.path(), &["openapi"], "");

@@ -9,7 +9,6 @@ mod bad_input;
 mod bounds;
 mod cli;
 mod consistency;
-mod crash;
 mod cursors;
 mod dead_letters;
 mod drain;

@@ -35,10 +35,15 @@ async fn the_readmes_walk_through_ends_in_a_signed_contract() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_tells_its_whole_story() {
     let guild = Guild::start().await;
-    let base = format!("http://{}", guild.server.address());
-    let arguments = DemoArguments { server: base.clone(), self_hosted: false, scale: None, concurrency: 1 };
-    demo::run(&base, &arguments).await.expect("every answer is the one the story needs");
-    let many = DemoArguments { scale: Some(12), concurrency: 4, ..arguments };
-    demo::run(&base, &many).await.expect("twelve marketplaces are made");
+    let bases = [format!("http://{}", guild.server.address())];
+    let arguments =
+        DemoArguments { server: vec![], self_hosted: false, log: None, scale: None, concurrency: 1 };
+    demo::run(&bases, &arguments).await.expect("every answer is the one the story needs");
+    let many = DemoArguments { scale: Some(12), concurrency: 4, ..arguments.clone() };
+    demo::run(&bases, &many).await.expect("twelve marketplaces are made");
+    // Requests that alternate carry what was seen, whoever answers.
+    let both = [bases[0].clone(), bases[0].replace("127.0.0.1", "localhost")];
+    demo::run(&both, &arguments).await.expect("the same story, with tokens");
+    demo::run(&both, &many).await.expect("and the same marketplaces");
     guild.stop().await;
 }

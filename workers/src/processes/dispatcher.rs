@@ -10,13 +10,14 @@ use projections::{
 };
 
 use super::{Processes, pump::Work};
-use crate::runner::progress::collections_with_ours;
+use crate::{runner::progress::collections_with_ours, settings::WorkerSettings};
 
 /// The open steps of the read model `steps`.
 #[derive(Clone)]
 pub(crate) struct Steps {
     pub(crate) store: Arc<dyn ReadStore>,
     pub(crate) processes: Arc<dyn Processes>,
+    pub(crate) settings: Arc<WorkerSettings>,
 }
 
 /// Documents read at once.
@@ -39,8 +40,11 @@ impl Work for Steps {
         let (mut steps, mut seen, mut after) = (Vec::<OpenStep>::new(), 0, None);
         while seen < limit {
             let page = steps::open(self.store.as_ref(), PageRequest { after, limit: PAGE }).await?;
-            seen += page.items.len();
             for step in page.items {
+                if !self.settings.works_for(step.stream.category.service()) {
+                    continue;
+                }
+                seen += 1;
                 let place = *places.entry(step.stream).or_insert(steps.len());
                 match steps.get_mut(place) {
                     None => steps.push(step),

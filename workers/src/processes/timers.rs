@@ -10,7 +10,7 @@ use projections::{
 };
 
 use super::{Processes, pump::Work};
-use crate::runner::progress::collections_with_ours;
+use crate::{runner::progress::collections_with_ours, settings::WorkerSettings};
 
 /// The due timers of the read model `timers`.
 #[derive(Clone)]
@@ -18,6 +18,7 @@ pub(crate) struct DueTimers {
     pub(crate) store: Arc<dyn ReadStore>,
     pub(crate) processes: Arc<dyn Processes>,
     pub(crate) clock: DomainClock,
+    pub(crate) settings: Arc<WorkerSettings>,
 }
 
 /// Documents read at once.
@@ -39,7 +40,8 @@ impl Work for DueTimers {
         let (mut due, mut after) = (Vec::new(), None);
         while due.len() < limit {
             let page = timers::due(self.store.as_ref(), now, PageRequest { after, limit: PAGE }).await?;
-            due.extend(page.items);
+            let ours = |timer: &Timer| self.settings.works_for(timer.stream.category.service());
+            due.extend(page.items.into_iter().filter(ours));
             after = page.next;
             if after.is_none() {
                 break;
@@ -50,6 +52,10 @@ impl Work for DueTimers {
 
     /// Until the next timer is due.
     async fn idle(&self) -> Result<Option<Duration>, StoreError> {
+        if !self.settings.services.is_empty() {
+            // What is due next may be another process's to fire, and stay due: looked for from time to time.
+            return Ok(None);
+        }
         let now = self.clock.now();
         let filters = vec![Filter::AtLeast("due_at", now.into())];
         let next = Reader::new(self.store.as_ref(), timers::ID, &TIMERS)

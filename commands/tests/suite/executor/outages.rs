@@ -46,6 +46,39 @@ async fn a_log_that_takes_no_commits_is_an_outage_and_reads_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_away_is_sent_nothing_and_what_was_carried_out_is_known_all_the_same() {
+    let harness = Harness::new();
+    let known = request(harness.id, Count::Add(3));
+    harness.executor.execute(known.clone()).await.expect("accepted");
+    harness.log.go_away(true);
+    let answer = harness.add(1).await;
+    assert!(matches!(answer, Err(CommandError::Outage(Outage::Unavailable(_)))), "{answer:?}");
+    assert_eq!(harness.log.appended(), 1);
+    assert!(harness.executor.execute(known).await.expect("known").repeated);
+    harness.log.go_away(false);
+    assert_eq!(harness.add(1).await.expect("accepted").version, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_commit_on_its_way_to_a_log_that_went_away_nobody_waits() {
+    let settings = ExecutorSettings { deadline_ms: 50, ..ExecutorSettings::default() };
+    let harness = Harness::with(ScriptedLog::new(usize::MAX), settings);
+    harness.log.hold();
+    let under_way = harness.send_in_order(request(harness.id, Count::Add(1))).await;
+    until(|| harness.log.undecided() == 1).await;
+    harness.log.go_away(true);
+    let behind = harness.add(5).await;
+    assert!(matches!(behind, Err(CommandError::Outage(Outage::Unavailable(_)))), "{behind:?}");
+    let in_doubt = under_way.await.expect("joins");
+    assert!(matches!(in_doubt, Err(CommandError::Outage(Outage::InDoubt(_)))), "{in_doubt:?}");
+    harness.log.go_away(false);
+    harness.log.release();
+    until(|| harness.log.commits().len() == 1).await;
+    assert_eq!(harness.add(2).await.expect("accepted").version, 2);
+    assert_eq!(harness.total().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn more_commands_than_may_wait_are_refused() {
     let settings = ExecutorSettings { waiting_max: 2, ..ExecutorSettings::default() };
     let harness = Harness::with(ScriptedLog::new(usize::MAX), settings);

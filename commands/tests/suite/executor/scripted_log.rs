@@ -25,6 +25,7 @@ struct Inner {
     holding: bool,
     undecided: Vec<(NewCommit, Sender)>,
     failing: Option<AppendError>,
+    away: bool,
     appended: usize,
     knows_heads: bool,
     head_asked_by: Vec<ThreadId>,
@@ -65,6 +66,11 @@ impl ScriptedLog {
     /// From now on every append fails like this.
     pub fn fail(&self, error: Option<AppendError>) {
         self.inner().failing = error;
+    }
+
+    /// From now on the log is known to be away, or back again.
+    pub fn go_away(&self, away: bool) {
+        self.inner().away = away;
     }
 
     /// Somebody else writes: `commit` is judged at once.
@@ -216,7 +222,8 @@ impl EventLog for ScriptedLog {
     }
 
     fn status(&self) -> LogStatus {
-        LogStatus::default()
+        let away = self.inner().away.then(|| "no broker answers".to_owned());
+        LogStatus { away, ..LogStatus::default() }
     }
 
     fn verify(&self) -> Result<VerifyReport, LogError> {

@@ -143,7 +143,7 @@ async fn submit(
     let command = JobCommand::SubmitBid { terms: asked.sealed(&app, &person)? };
     let asking = Asking { intent: &intent, actor: &person.actor, command_id, job, expected: None };
     let outcome = asking.command(&app, command, &asked).await?;
-    let answer = changed(&app, job, bid, &outcome);
+    let answer = changed(&app, &intent, job, bid, &outcome);
     Ok(Created::new(format!("/api/v1/jobs/{job}/bids/{bid}"), answer))
 }
 
@@ -158,7 +158,7 @@ async fn revise(
     let command = JobCommand::ReviseBid { bid, terms: asked.sealed(&app, &person)? };
     let asking = Asking::new(&intent, &person.actor, job, expected);
     let outcome = asking.command(&app, command, &asked).await?;
-    Ok(changed(&app, job, bid, &outcome))
+    Ok(changed(&app, &intent, job, bid, &outcome))
 }
 
 async fn withdraw(
@@ -170,7 +170,7 @@ async fn withdraw(
 ) -> Result<Answer<BidChanged>, Problem> {
     let asking = Asking::new(&intent, &caller.actor, job, expected);
     let outcome = asking.command(&app, JobCommand::WithdrawBid { bid }, &NOTHING).await?;
-    Ok(changed(&app, job, bid, &outcome))
+    Ok(changed(&app, &intent, job, bid, &outcome))
 }
 
 async fn reject(
@@ -182,7 +182,7 @@ async fn reject(
 ) -> Result<Answer<BidChanged>, Problem> {
     let asking = Asking::new(&intent, &caller.actor, job, expected);
     let outcome = asking.command(&app, JobCommand::RejectBid { bid }, &NOTHING).await?;
-    Ok(changed(&app, job, bid, &outcome))
+    Ok(changed(&app, &intent, job, bid, &outcome))
 }
 
 async fn accept(
@@ -198,7 +198,7 @@ async fn accept(
         if let JobEvent::BidAccepted(accepted) = event { Some(accepted.contract) } else { None }
     });
     let contract = contract.ok_or_else(|| Problem::internal(&"an award without its event"))?;
-    let token = app.consistency_token::<Job>(job, &outcome);
+    let token = app.consistency_token::<Job>(&intent.seen, job, &outcome);
     let awarded = BidAwarded { bid, job, contract, version: outcome.version };
     Ok(Answer::new(awarded).at(outcome.version).consistent(token))
 }
@@ -229,7 +229,13 @@ impl<'a> Asking<'a> {
     }
 }
 
-fn changed(app: &App, job: JobId, bid: BidId, outcome: &Outcome<JobEvent>) -> Answer<BidChanged> {
-    let token = app.consistency_token::<Job>(job, outcome);
+fn changed(
+    app: &App,
+    intent: &Intent,
+    job: JobId,
+    bid: BidId,
+    outcome: &Outcome<JobEvent>,
+) -> Answer<BidChanged> {
+    let token = app.consistency_token::<Job>(&intent.seen, job, outcome);
     Answer::new(BidChanged { bid, job, version: outcome.version }).at(outcome.version).consistent(token)
 }

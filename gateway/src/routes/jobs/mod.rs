@@ -75,7 +75,7 @@ async fn create(
             asked: &asked,
         })
         .await?;
-    let token = app.consistency_token::<Job>(job, &outcome);
+    let token = app.consistency_token::<Job>(&intent.seen, job, &outcome);
     let answer =
         Answer::new(JobChanged { job, version: outcome.version }).at(outcome.version).consistent(token);
     Ok(Created::new(format!("/api/v1/jobs/{job}"), answer))
@@ -108,7 +108,7 @@ async fn edit(
             Err(CommandError::Conflict(Conflict::Version { .. })) if expected.is_none() => {}
             Err(error) => return Err(error.into()),
             Ok(outcome) => {
-                let token = app.consistency_token::<Job>(job, &outcome);
+                let token = app.consistency_token::<Job>(&intent.seen, job, &outcome);
                 let changed = JobChanged { job, version: outcome.version };
                 return Ok(Answer::new(changed).at(outcome.version).consistent(token));
             }
@@ -157,6 +157,6 @@ async fn plain(
             asked: &NOTHING,
         })
         .await?;
-    let token = app.consistency_token::<Job>(job, &outcome);
+    let token = app.consistency_token::<Job>(&intent.seen, job, &outcome);
     Ok(Answer::new(JobChanged { job, version: outcome.version }).at(outcome.version).consistent(token))
 }

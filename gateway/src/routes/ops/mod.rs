@@ -55,6 +55,10 @@ pub struct LogReport {
     running: bool,
     /// Why it takes none.
     stopped: Option<String>,
+    /// Why it cannot be reached now; commands are refused, reads go on.
+    away: Option<String>,
+    /// Records that the log is known to hold and this process has not judged yet.
+    behind: u64,
     /// Commits judged valid since the start.
     commits: u64,
     /// Events in them.
@@ -87,6 +91,8 @@ async fn log(State(app): State<App>, _: OperatorCaller) -> Result<Answer<LogRepo
         log: app.log.id().to_string(),
         running: status.stopped.is_none(),
         stopped: status.stopped,
+        away: status.away,
+        behind: status.behind,
         commits: status.commits,
         events: status.events,
         conflicts: status.conflicts,

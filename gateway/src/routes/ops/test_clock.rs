@@ -72,7 +72,7 @@ pub(super) async fn advance(
     for TestClockEvent::TestClockMoved(moved) in &outcome.events {
         app.clock.set_offset_ms(moved.offset_ms);
     }
-    let token = app.consistency_token::<TestClock>(the_test_clock(), &outcome);
+    let token = app.consistency_token::<TestClock>(&intent.seen, the_test_clock(), &outcome);
     let moved = ClockMoved { now: app.clock.now(), offset_ms: app.clock.offset_ms() };
     Ok(Answer::new(moved).at(outcome.version).consistent(token))
 }

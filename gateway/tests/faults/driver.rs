@@ -10,7 +10,7 @@ use crate::harness::{Client, Member, PASSWORD, Reply, bid, job};
 
 /// One command, as it can be repeated.
 #[derive(Clone)]
-pub(super) struct Operation {
+pub(crate) struct Operation {
     path: String,
     key: String,
     token: String,
@@ -18,22 +18,22 @@ pub(super) struct Operation {
 }
 
 /// A command that was answered well, with the answer.
-pub(super) struct Acknowledged {
-    pub(super) operation: Operation,
-    pub(super) answer: String,
+pub(crate) struct Acknowledged {
+    pub(crate) operation: Operation,
+    pub(crate) answer: String,
 }
 
 /// What is known of one job.
-pub(super) struct Trail {
-    pub(super) client: Member,
-    pub(super) job: String,
-    pub(super) job_version: u64,
-    pub(super) bid: Option<String>,
-    pub(super) contract: Option<String>,
-    pub(super) acknowledged: Vec<Acknowledged>,
+pub(crate) struct Trail {
+    pub(crate) client: Member,
+    pub(crate) job: String,
+    pub(crate) job_version: u64,
+    pub(crate) bid: Option<String>,
+    pub(crate) contract: Option<String>,
+    pub(crate) acknowledged: Vec<Acknowledged>,
 }
 
-pub(super) struct Driver {
+pub(crate) struct Driver {
     client: Member,
     worker: Member,
     number: usize,
@@ -47,7 +47,7 @@ pub(super) struct Driver {
 
 /// What comes next in the life of a job.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Create,
     Publish,
     Bid,
@@ -56,7 +56,7 @@ pub(super) enum Step {
 }
 
 impl Operation {
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         client: &Client,
     ) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
@@ -69,14 +69,14 @@ impl Operation {
 }
 
 impl Driver {
-    pub(super) async fn new(client: &Client, number: usize, count: Arc<watch::Sender<u64>>) -> Self {
+    pub(crate) async fn new(client: &Client, number: usize, count: Arc<watch::Sender<u64>>) -> Self {
         let owner = member(client, &format!("client-{number}"), "client").await;
         let worker = member(client, &format!("worker-{number}"), "worker").await;
         Self { client: owner, worker, number, count, pending: None, step: Step::Create, trails: Vec::new() }
     }
 
     /// Goes on until the server is gone; with `until`, until that step is next.
-    pub(super) async fn run(mut self, client: Client, until: Option<Step>) -> Self {
+    pub(crate) async fn run(mut self, client: Client, until: Option<Step>) -> Self {
         while until.is_none_or(|step| self.pending.is_some() || self.step != step) {
             let operation = self.pending.take().unwrap_or_else(|| self.next());
             self.pending = Some(operation.clone());
@@ -98,7 +98,7 @@ impl Driver {
     }
 
     /// Brings what is under way to its end.
-    pub(super) async fn finish(self, client: Client) -> Vec<Trail> {
+    pub(crate) async fn finish(self, client: Client) -> Vec<Trail> {
         self.run(client, Some(Step::Create)).await.trails
     }
 
@@ -176,7 +176,7 @@ fn may_be_repeated(reply: &Reply) -> bool {
     reply.status == http::StatusCode::SERVICE_UNAVAILABLE || reply.text("/code") == "contract_not_found"
 }
 
-async fn member(client: &Client, name: &str, role: &str) -> Member {
+pub(crate) async fn member(client: &Client, name: &str, role: &str) -> Member {
     let email = format!("{name}@example.com");
     let newcomer = json!({ "email": email, "password": PASSWORD, "display_name": name, "roles": [role] });
     let registered = client.call("POST", "/api/v1/auth/register").json(&newcomer).send().await;

@@ -1,8 +1,5 @@
 //! `kill -9` in the middle of load: nothing acknowledged is lost, nothing is done twice.
 
-mod driver;
-mod process;
-
 use std::{path::Path, sync::Arc, time::Duration};
 
 use events::log::LogOptions;
@@ -12,9 +9,12 @@ use serde_json::Value;
 use tokio::sync::watch;
 use workers::rebuild_and_compare;
 
-use crate::harness::Client;
-use driver::{Driver, Trail};
-use process::Process;
+use crate::{
+    TURN,
+    driver::{Driver, Trail},
+    harness::Client,
+    process::Setup,
+};
 
 const ROUNDS: u32 = 50;
 const DRIVERS: usize = 4;
@@ -26,14 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_and_happened_once() {
+    let _turn = TURN.lock().await;
     let folder = tempfile::tempdir().unwrap();
+    let setup = Setup::embedded(folder.path());
     let seed: u64 = rand::random();
     eprintln!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let count = Arc::new(watch::Sender::new(0));
-    let mut drivers = prepare(folder.path(), &count).await;
+    let mut drivers = prepare(&setup, &count).await;
     for _ in 0..ROUNDS {
-        let process = Process::start(folder.path()).await;
+        let process = setup.start().await;
         let enough = *count.borrow() + random.random_range(ACKNOWLEDGED);
         let run = |driver: Driver| tokio::spawn(driver.run(process.client(), None));
         let load: Vec<_> = drivers.into_iter().map(run).collect();
@@ -48,26 +50,25 @@ async fn what_was_acknowledged_survives_and_happened_once() {
         }
         assert!(heard, "the server answers no more");
     }
-    let process = Process::start(folder.path()).await;
+    let process = setup.start().await;
     let client = process.client();
     let mut trails = Vec::new();
     for driver in drivers {
         trails.extend(driver.finish(client.clone()).await);
     }
-    let token =
-        process::run(folder.path(), &["token", "create", "--service", "driver", "--role", "operator"]);
+    let token = setup.run(&["token", "create", "--service", "driver", "--role", "operator"]);
     settle(&client, token.trim()).await;
     everything_is_there_once(&client, &trails).await;
     repetitions_change_nothing(&client, token.trim(), &trails).await;
-    let verified = process::run(folder.path(), &["log", "verify"]);
+    let verified = setup.run(&["log", "verify"]);
     assert!(verified.starts_with("ok: "), "{verified}");
     process.stop();
     rebuilt_read_models_are_the_same(folder.path()).await;
 }
 
 /// Makes the people, and lets the server stop in order.
-async fn prepare(folder: &Path, count: &Arc<watch::Sender<u64>>) -> Vec<Driver> {
-    let process = Process::start(folder).await;
+async fn prepare(setup: &Setup, count: &Arc<watch::Sender<u64>>) -> Vec<Driver> {
+    let process = setup.start().await;
     let client = process.client();
     let mut drivers = Vec::new();
     for number in 0..DRIVERS {

@@ -1,0 +1,56 @@
+//! The demo runs unchanged against several processes: two gateways, and two workers that do the same work.
+
+use std::process::{Command, Stdio};
+
+use crate::{
+    TURN,
+    process::{Process, Setup},
+    stack::{brokers, fresh_prefix},
+};
+
+/// Runs the demo to its end; what it told.
+async fn demo(arguments: Vec<String>) -> String {
+    let told = tokio::task::spawn_blocking(move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
+        command.arg("demo").args(arguments).stdin(Stdio::null()).output().unwrap()
+    });
+    let output = told.await.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the stack"]
+async fn the_demo_tells_its_story_to_two_gateways_and_two_workers_on_kafka() {
+    let _turn = TURN.lock().await;
+    let (brokers, prefix) = (brokers(), fresh_prefix());
+    let folder = tempfile::tempdir().unwrap();
+    let start = async |name: &str, role: &[&'static str]| {
+        let process = Setup::on_kafka(folder.path().join(name), role, &brokers, &prefix).start().await;
+        process.ready().await;
+        process
+    };
+    let gateways = [start("one", &["gateway"]).await, start("two", &["gateway"]).await];
+    // Both hear of every job; only one of them of accounts.
+    let workers = [start("all", &["worker"]).await, start("jobs", &["worker", "--only", "jobs"]).await];
+    let servers: Vec<String> =
+        gateways.iter().flat_map(|gateway| ["--server".to_owned(), gateway.base()]).collect();
+    let told = demo(servers.clone()).await;
+    assert!(told.contains("all as expected") && told.contains("The proposal expires by its timer"), "{told}");
+    demo([servers, vec!["--scale".into(), "12".into()]].concat()).await;
+    let from_worker = workers[0].client().call("GET", "/api/v1/jobs").send().await;
+    from_worker.problem(404, "not_found");
+    gateways.into_iter().chain(workers).for_each(Process::stop);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the stack"]
+async fn the_demo_that_hosts_itself_takes_the_stacks_kafka_and_says_so() {
+    let _turn = TURN.lock().await;
+    let brokers = brokers();
+    let told = demo(vec!["--self-hosted".into()]).await;
+    let first = told.lines().next().unwrap();
+    assert!(first.contains(&format!("kafka://{brokers}")), "{first}");
+    assert!(told.contains("all as expected"), "{told}");
+}

@@ -1,0 +1,87 @@
+//! Kafka for these tests: the stack of the run, and one of three brokers of our own, which may lose them.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use tokio::sync::OnceCell;
+
+/// The brokers of the stack under which the tests run.
+pub(crate) fn brokers() -> String {
+    std::env::var("GUILDHALL_STACK_KAFKA").unwrap_or_else(|_| {
+        let missing = std::env::var("GUILDHALL_STACK_MISSING").unwrap_or_else(|_| "there is no stack".into());
+        panic!("needs the stack: run the tests under `compose/stack run --only kafka` ({missing})")
+    })
+}
+
+/// Topics that no other test uses.
+pub(crate) fn fresh_prefix() -> String {
+    format!("faults-{}", uuid::Uuid::now_v7().simple())
+}
+
+/// Three brokers, for all tests of this process.
+pub(crate) struct Stack {
+    name: String,
+    pub(crate) brokers: String,
+    /// Ends with our end of its standard input, and with it the stack: also when the tests are killed.
+    _run: Child,
+}
+
+static OURS: OnceCell<Stack> = OnceCell::const_new();
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose/stack")
+}
+
+impl Stack {
+    pub(crate) async fn of_three() -> &'static Self {
+        // Whoever has no stack at all is told so by its own sentence.
+        brokers();
+        OURS.get_or_init(|| async { tokio::task::spawn_blocking(Self::start).await.unwrap() }).await
+    }
+
+    fn start() -> Self {
+        let name = format!("faults-{}", std::process::id());
+        let mut run = Command::new(script())
+            .args(["run", "--name", &name, "--brokers", "3", "--only", "kafka", "--"])
+            .args(["sh", "-c", "echo $GUILDHALL_STACK_KAFKA; exec cat >/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(run.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.trim().is_empty(), "three brokers do not start: {:?}", run.wait());
+        Self { name, brokers: line.trim().to_owned(), _run: run }
+    }
+
+    /// `kill`, `start`, `pause` or `resume` of a broker; returns when it is done.
+    pub(crate) async fn fault(&self, act: &'static str, broker: u32) {
+        let name = self.name.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let broker = format!("kafka-{broker}");
+            Command::new(script()).args([act, "--name", &name, &broker]).status().unwrap()
+        });
+        assert!(done.await.unwrap().success(), "{act} of broker {broker}");
+    }
+
+    /// The broker that leads most partitions of `topic`.
+    pub(crate) async fn leader(&self, topic: &str) -> u32 {
+        let (name, topic) = (self.name.clone(), topic.to_owned());
+        let described = tokio::task::spawn_blocking(move || {
+            let mut tool = Command::new(script());
+            tool.args(["tool", "--name", &name, "kafka-topics", "--describe", "--topic", &topic]);
+            String::from_utf8(tool.output().unwrap().stdout).unwrap()
+        });
+        let described = described.await.unwrap();
+        let leaders: Vec<u32> = described
+            .split("Leader: ")
+            .skip(1)
+            .filter_map(|rest| rest.split_whitespace().next()?.parse().ok())
+            .collect();
+        let count = |broker: u32| leaders.iter().filter(|leader| **leader == broker).count();
+        (1..=3).max_by_key(|broker| count(*broker)).filter(|broker| count(*broker) > 0).expect(&described)
+    }
+}
