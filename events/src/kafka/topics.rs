@@ -19,6 +19,8 @@ use super::{ClientLog, Cluster, ClusterError, settings::client_error};
 
 /// How long a topic that was made may take until every broker that is asked knows it.
 const MADE_WAIT: Duration = Duration::from_secs(15);
+/// How long one broker may say something else of a topic than the others.
+const SPREAD_WAIT: Duration = Duration::from_secs(3);
 /// Between two looks at a topic that is being made.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -128,8 +130,20 @@ impl Admin {
             Some(_) => Ensured::Exists,
             None => self.create(cluster, plan, deadline)?,
         };
-        self.check(plan, deadline)?;
+        self.check_for_a_while(plan, deadline)?;
         Ok(ensured)
+    }
+
+    /// A topic that we or another node have just made is not known to every broker yet, and neither are its settings: what
+    /// one broker says is believed when it goes on saying so.
+    fn check_for_a_while(&self, plan: &TopicPlan, deadline: Instant) -> Result<(), ClusterError> {
+        let believed = deadline.min(Instant::now() + SPREAD_WAIT);
+        loop {
+            match self.check(plan, deadline) {
+                Err(ClusterError::Refused(_)) if Instant::now() < believed => std::thread::sleep(LOOK_AGAIN),
+                checked => return checked,
+            }
+        }
     }
 
     /// Checks a topic: partitions, replicas, settings.

@@ -26,6 +26,9 @@ use crate::{
 /// The records of the identity's topic: more than any number of nodes that were first at the same time.
 const IDENTITY_RECORDS_MAX: Offset = 10_000;
 
+/// The offsets that were answered, and the last error of a partition that was not.
+type Edges = (Vec<(Partition, Offset)>, Option<KafkaError>);
+
 /// A client that answers questions. Each blocks for as long as it is told to, at the most.
 pub(super) struct Questions {
     client: BaseConsumer<ClientLog>,
@@ -84,13 +87,31 @@ impl Questions {
         self.edges(topics, rdkafka::Offset::Beginning, wait)
     }
 
-    /// One request to each broker, whatever the number of partitions: the protocol takes an edge for a time.
+    /// One request to each broker, whatever the number of partitions: the protocol takes an edge for a time. Where a partition
+    /// does not answer, its leader may be another by now: this client follows no topic, so nobody else tells it.
     fn edges(
         &self,
         topics: &Topics,
         edge: rdkafka::Offset,
         wait: Duration,
     ) -> Result<Vec<(Partition, Offset)>, KafkaError> {
+        let deadline = Instant::now() + wait;
+        let first = self.ask_edges(topics, edge, wait);
+        if matches!(&first, Ok((_, None))) {
+            return first.map(|(found, _)| found);
+        }
+        let left = || deadline.saturating_duration_since(Instant::now());
+        for topic in topics.names() {
+            self.client.fetch_metadata(Some(topic), left())?;
+        }
+        match self.ask_edges(topics, edge, left())? {
+            (found, Some(error)) if found.is_empty() => Err(error),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// The edges that were answered, and the last error of those that were not.
+    fn ask_edges(&self, topics: &Topics, edge: rdkafka::Offset, wait: Duration) -> Result<Edges, KafkaError> {
         self.drain();
         let list = topics.list(topics.partitions().into_iter().map(|partition| (partition, edge)));
         let answers = self.client.offsets_for_times(list, wait)?;
@@ -103,10 +124,7 @@ impl Questions {
                 (Ok(()), _, _) => {}
             }
         }
-        match failed {
-            Some(error) if found.is_empty() => Err(error),
-            _ => Ok(found),
-        }
+        Ok((found, failed))
     }
 
     /// The record at exactly this place; `None` when there is none.

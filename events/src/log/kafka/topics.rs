@@ -92,6 +92,11 @@ impl Topics {
         Partition { service, number: partition_of(stream.to_string().as_bytes(), partitions) }
     }
 
+    /// The names of all of them.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().map(|topic| topic.name.as_str())
+    }
+
     /// The name of a service's topic.
     pub(super) fn name(&self, service: Service) -> &str {
         self.services.iter().find(|topic| topic.service == service).map_or("", |topic| &topic.name)
