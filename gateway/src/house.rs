@@ -79,7 +79,7 @@ impl House {
     pub async fn open_with_workers(settings: Settings) -> Result<Self, OpenError> {
         let log = open_log(&settings, false)?;
         let master = MasterKey::from_hex(settings.secrets.master_key.expose_secret())?;
-        let keys = Arc::new(KeyRing::open(&settings.data.join("keys.db"), &master)?);
+        let keys = Arc::new(open_keys(&settings, &master, log.id())?);
         let clock = DomainClock::new();
         let executor = start_executor(&settings, &log, &clock)?;
         set_clock(&settings, &executor, &clock).await?;
@@ -123,6 +123,15 @@ pub fn open_log(settings: &Settings, read_only: bool) -> Result<Arc<dyn EventLog
         LogError::Locked => OpenError::Locked { folder },
         error => OpenError::Log(error),
     })
+}
+
+/// The keys of personal data: a file, which follows the topic of keys where the log is shared.
+fn open_keys(settings: &Settings, master: &MasterKey, log: LogId) -> Result<KeyRing, KeyError> {
+    let file = settings.data.join("keys.db");
+    if settings.log.is_shared() {
+        return KeyRing::open_shared(&file, master, log, &settings.log.options(&settings.data));
+    }
+    KeyRing::open(&file, master)
 }
 
 /// The read store, with the collections of every projection made, so that queries are answered from the first moment. What
