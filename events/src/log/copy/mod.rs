@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 mod backup;
 mod checkpoint;
+mod newcomers;
 mod pool;
 mod reader;
 mod schema;
@@ -26,7 +27,7 @@ pub(super) use reader::CopyReader;
 pub(super) use writer::{Candidate, CopyWriter, Outcome};
 
 use super::{LogError, options::LogOptions};
-use crate::stream::{LogId, Partition, StreamId, Version};
+use crate::stream::{BEFORE_FIRST, LogId, Partition, StreamId, Version};
 
 /// The copy's file in the data folder.
 const FILE: &str = "log.db";
@@ -69,7 +70,10 @@ pub(super) fn open(folder: &Path, options: &LogOptions, plan: &CopyPlan) -> Resu
     configure_writer(&connection, options, plan.durability)?;
     let log = schema::prepare(&connection, plan.log, &plan.partitions)?;
     let rows = schema::partitions(&connection)?;
-    let reader = Arc::new(CopyReader::new(&path, options, log, rows));
+    let is_empty = rows.iter().all(|row| row.end == BEFORE_FIRST);
+    let newcomers =
+        (is_empty && plan.durability == Durability::Refillable).then(newcomers::Newcomers::of_an_empty_copy);
+    let reader = Arc::new(CopyReader::new(&path, options, log, rows, newcomers));
     reader.check_ends()?;
     sync_folders(&made)?;
     CopyWriter::new(connection, reader, lock)
@@ -89,7 +93,7 @@ pub(super) fn open_read_only(folder: &Path, options: &LogOptions) -> Result<Arc<
     let connection = pool::connect(&path)?;
     let log = schema::check(&connection, None)?;
     let rows = schema::partitions(&connection)?;
-    let reader = Arc::new(CopyReader::new(&path, options, log, rows));
+    let reader = Arc::new(CopyReader::new(&path, options, log, rows, None));
     reader.check_ends()?;
     Ok(reader)
 }

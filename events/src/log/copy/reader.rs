@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     body_checksum, file_error,
+    newcomers::Newcomers,
     pool::Pool,
     row_checksum,
     schema::{self, PartitionRow, position_of},
@@ -50,6 +51,8 @@ pub(in crate::log) struct CopyReader {
     /// Only the writer puts heads here, after they became durable: a reader that put back what it read a moment ago could
     /// overtake it.
     pub(super) heads: Cache<StreamId, Head>,
+    /// Where it is known which streams the copy does not hold.
+    pub(super) newcomers: Option<Newcomers>,
     pub(super) pool: Pool,
 }
 
@@ -60,7 +63,13 @@ pub(super) struct KeyedCommit {
 }
 
 impl CopyReader {
-    pub(super) fn new(path: &Path, options: &LogOptions, log: LogId, rows: Vec<PartitionRow>) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        options: &LogOptions,
+        log: LogId,
+        rows: Vec<PartitionRow>,
+        newcomers: Option<Newcomers>,
+    ) -> Self {
         let partitions =
             rows.iter().map(|row| KnownPartition { row: *row, end: AtomicI64::new(row.end) }).collect();
         Self {
@@ -68,6 +77,7 @@ impl CopyReader {
             partitions,
             rows,
             heads: Cache::new(options.heads_cached_max.max(1)),
+            newcomers,
             pool: Pool::new(path, options.reader_connections_max),
         }
     }
@@ -113,14 +123,23 @@ impl CopyReader {
     pub(in crate::log) fn standing(&self, stream: StreamId) -> Result<Option<Head>, LogError> {
         match self.heads.get(&stream) {
             Some(head) => Ok(Some(head)),
+            None if self.is_new(stream) => Ok(None),
             None => self.pool.with(|connection| head_in_file(connection, stream)),
         }
+    }
+
+    /// Whether the copy certainly holds nothing of `stream`.
+    fn is_new(&self, stream: StreamId) -> bool {
+        self.newcomers.as_ref().is_some_and(|newcomers| newcomers.is_new(stream))
     }
 
     /// See [`crate::log::EventLog::head`].
     pub(in crate::log) fn head(&self, stream: StreamId) -> Result<Version, LogError> {
         if let Some(version) = self.head_in_memory(stream) {
             return Ok(version);
+        }
+        if self.is_new(stream) {
+            return Ok(0);
         }
         self.pool.with(|connection| {
             let version: Option<i64> = cached(

@@ -205,6 +205,9 @@ impl CopyWriter {
     }
 
     fn add_stream(&mut self, stream: StreamId) -> Result<Head, LogError> {
+        if let Some(newcomers) = &self.reader.newcomers {
+            newcomers.add(stream);
+        }
         let key = self.next_stream_key;
         self.statement("INSERT INTO streams VALUES (?1, ?2, ?3)")?
             .execute((key, stream.uuid.as_bytes().as_slice(), stream.category.name()))
