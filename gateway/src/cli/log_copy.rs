@@ -25,7 +25,7 @@ use crate::{server, settings::Settings};
 The target must be empty, or hold nothing but an earlier copy: then only what is missing goes over. A copy that breaks
 off, for whatever reason, is taken up by running it again. At the end every stream is compared: same head, same hash
 chain. The copy is a log of its own, with an id of its own: read models are built anew, consistency tokens of the old
-log are refused.
+log are refused. What the clients of Kafka need (log.kafka.properties) is taken from the settings, for both sides.
 
 Examples:
   One machine has become too small; the server is stopped:
@@ -92,20 +92,16 @@ pub(super) fn copy(settings: Settings, asked: &CopyLog) -> Result<(), Failure> {
 
 impl CopyLog {
     fn source(&self, settings: &Settings) -> LogOptions {
-        let url = self.from.clone().unwrap_or_else(|| "embedded".into());
-        let folder = self.from_folder.as_ref().unwrap_or(&settings.data);
-        let mut options = LogOptions::at(url, folder);
-        if let Some(prefix) = &self.from_prefix {
-            options.kafka.topic_prefix.clone_from(prefix);
-        }
+        let mut options = settings.log.options(self.from_folder.as_ref().unwrap_or(&settings.data));
+        options.url = self.from.clone().unwrap_or(options.url);
+        options.kafka.topic_prefix = self.from_prefix.clone().unwrap_or(options.kafka.topic_prefix);
         options
     }
 
-    fn target(&self, _settings: &Settings) -> LogOptions {
-        let mut options = LogOptions::at(&self.to, &self.to_folder);
-        if let Some(prefix) = &self.to_prefix {
-            options.kafka.topic_prefix.clone_from(prefix);
-        }
+    fn target(&self, settings: &Settings) -> LogOptions {
+        let mut options = settings.log.options(&self.to_folder);
+        options.url.clone_from(&self.to);
+        options.kafka.topic_prefix = self.to_prefix.clone().unwrap_or(options.kafka.topic_prefix);
         options.kafka.partitions = self.to_partitions.unwrap_or(options.kafka.partitions);
         options
     }

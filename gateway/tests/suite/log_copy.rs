@@ -83,10 +83,14 @@ async fn read_models_and_snapshots_of_another_log_are_not_mixed_with_this_one() 
     let strangers = [guild.published(&other).await, guild.published(&other).await];
     until(&guild, &other, "/api/v1/jobs", of(2)).await;
     let old = guild.stop_and_keep().await;
-    for file in ["read.db", "snapshots.db"] {
-        fs::copy(old.path().join(file), new.path().join(file)).unwrap();
+    // The log and the keys that its folder holds are now those of the copy.
+    for file in ["log.db", "keys.db"] {
+        for companion in ["-wal", "-shm"] {
+            let _ = fs::remove_file(old.path().join(format!("{file}{companion}")));
+        }
+        fs::rename(new.path().join(file), old.path().join(file)).unwrap();
     }
-    let guild = Guild::serve(new).await;
+    let guild = Guild::serve(old).await;
     let board = until(&guild, &client, "/api/v1/jobs", of(1)).await;
     assert_eq!(board["items"][0]["job"], json!(job));
     for stranger in strangers {
@@ -176,4 +180,58 @@ async fn a_running_house_is_copied_when_asked_for_and_the_rest_when_it_has_stopp
     let refused = guildhall(folder.path(), &nowhere, "");
     assert!(text(&refused.stderr).contains("there is no log in nowhere"), "{}", text(&refused.stderr));
     assert!(!folder.path().join("nowhere").exists() && !folder.path().join("new").exists());
+}
+
+/// The day a house outgrows its machine: its log moves to Kafka in the middle of a hire, and a second node starts from the
+/// first one's files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the stack"]
+async fn a_house_moves_to_kafka_in_the_middle_of_a_hire_and_a_second_one_joins_it() {
+    let brokers = std::env::var("GUILDHALL_STACK_KAFKA")
+        .expect("needs the stack: run this test as compose/stack run --only kafka -- cargo test …");
+    let (url, prefix) = (format!("kafka://{brokers}"), format!("moved-{}", uuid::Uuid::now_v7().simple()));
+    let guild = Guild::start_quiet().await;
+    let client = guild.member("ama", &["client"]).await;
+    let worker = guild.member("kofi", &["worker"]).await;
+    let job = guild.published(&client).await;
+    let bid = guild.bid(&worker, &job).await;
+    let accepted = guild.post(&format!("/api/v1/jobs/{job}/bids/{bid}/accept")).by(&client).send().await;
+    let contract = accepted.expect(StatusCode::OK).text("/contract");
+    let old = guild.stop_and_keep().await;
+
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let to = folders[0].path().display().to_string();
+    let arguments =
+        ["log", "copy", "--to", &url, "--to-folder", &to, "--to-prefix", &prefix, "--to-partitions", "3"];
+    let done = guildhall(old.path(), &arguments, "");
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(text(&done.stdout).contains("0 were there already"), "{}", text(&done.stdout));
+
+    let on_kafka = |layers: &mut gateway::settings::Layers| {
+        for (key, value) in [("log.url", &url), ("log.kafka.topic_prefix", &prefix)] {
+            layers.set(key, value.clone(), gateway::settings::Origin::Given).unwrap();
+        }
+    };
+    let [first, second] = folders;
+    let one = Guild::serve_with(first, on_kafka).await;
+    let path = format!("/api/v1/contracts/{contract}");
+    until(&one, &client, &path, |contract| contract["status"] == "proposed").await;
+    one.post(&format!("{path}/sign")).by(&client).send().await.expect(StatusCode::OK);
+
+    let backup = second.path().join("node");
+    let arguments = ["log", "backup", "--to", &backup.display().to_string()];
+    let done = guildhall(one.folder(), &arguments, "");
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    for name in ["log.db", "keys.db"] {
+        fs::rename(backup.join(name), second.path().join(name)).unwrap();
+    }
+    let two = Guild::serve_with(second, on_kafka).await;
+    until(&two, &worker, &path, |contract| contract["signed_by"] == json!([client.account])).await;
+    let signed = two.post(&format!("{path}/sign")).by(&worker).send().await.expect(StatusCode::OK);
+    let whole = one.get(&path).by(&client).after(&signed).send().await.expect(StatusCode::OK);
+    assert_eq!(whole.text("/status"), "signed", "a token of one node is good on the other");
+    let bids = two.get(&format!("/api/v1/jobs/{job}/bids")).by(&client).send().await;
+    assert_eq!(bids.items()[0]["cover_letter"], "I forge gates since 1990.");
+    one.stop().await;
+    two.stop().await;
 }

@@ -53,12 +53,7 @@ impl Guild {
 
     /// A server with some settings changed.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Layers)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut layers = layers(&folder);
-        change(&mut layers);
-        let server = Server::start(layers.settings().unwrap()).await.unwrap();
-        let client = Client::new(server.address());
-        Self { server, client, folder }
+        Self::serve_with(tempfile::tempdir().unwrap(), change).await
     }
 
     /// The same folder served anew, after the server has stopped in order.
@@ -68,7 +63,14 @@ impl Guild {
 
     /// Serves a folder with the settings of tests.
     pub(crate) async fn serve(folder: TempDir) -> Self {
-        let server = Server::start(layers(&folder).settings().unwrap()).await.unwrap();
+        Self::serve_with(folder, |_| {}).await
+    }
+
+    /// Serves a folder with some settings changed.
+    pub(crate) async fn serve_with(folder: TempDir, change: impl FnOnce(&mut Layers)) -> Self {
+        let mut layers = layers(&folder);
+        change(&mut layers);
+        let server = Server::start(layers.settings().unwrap()).await.unwrap();
         let client = Client::new(server.address());
         Self { server, client, folder }
     }
