@@ -4,12 +4,12 @@ use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use events::{
-    keys::{KeyRing, MasterKey},
+    keys::{self, KeyError, KeyRing, MasterKey},
     log::{
         EventLog, FolderLock, LogError, LogOptions, lock_folder,
         transfer::{
-            TransferError, TransferGauge, TransferOptions, TransferPhase, TransferReport, transfer,
-            transfer_keys,
+            KeysTransferred, TransferError, TransferGauge, TransferOptions, TransferPhase, TransferReport,
+            transfer, transfer_keys,
         },
     },
 };
@@ -114,11 +114,11 @@ impl CopyLog {
     ) -> Result<(), Failure> {
         let (source, _still) = self.open_source(from)?;
         let target = events::open(to).map_err(|error| named(to, error))?;
-        let keys = [open_keys(settings, from)?, open_keys(settings, to)?];
+        let keys = [open_keys(settings, from, &source, true)?, open_keys(settings, to, &target, false)?];
         // Before the commits, so that no value arrives without its key, and behind them for those made meanwhile.
-        transfer_keys(&keys[0], &keys[1]).map_err(crate::house::OpenError::from)?;
+        copy_keys(&keys).await?;
         let report = watched(&source, &target).await?;
-        let known = transfer_keys(&keys[0], &keys[1]).map_err(crate::house::OpenError::from)?;
+        let known = copy_keys(&keys).await?;
         for log in [target, source] {
             let closed = tokio::task::spawn_blocking(move || log.close()).await;
             closed.map_err(|error| Failure::Error(format!("closing a log broke off: {error}")))?;
@@ -178,10 +178,63 @@ fn named(options: &LogOptions, error: LogError) -> Failure {
     }
 }
 
-fn open_keys(settings: &Settings, options: &LogOptions) -> Result<KeyRing, Failure> {
+/// The keys that belong to a log. Of what lies in a folder only the file is read, whatever topic it may have followed.
+fn open_keys(
+    settings: &Settings,
+    options: &LogOptions,
+    log: &Arc<dyn EventLog>,
+    only_read: bool,
+) -> Result<KeyRing, Failure> {
+    let path = options.folder.join("keys.db");
     let master = MasterKey::from_hex(settings.secrets.master_key.expose_secret());
-    let opened = master.and_then(|master| KeyRing::open(&options.folder.join("keys.db"), &master));
-    opened.map_err(|error| Failure::Error(format!("the keys in {}: {error}", options.folder.display())))
+    let opened = master.and_then(|master| {
+        if only_read && options.url == "embedded" {
+            return KeyRing::open_copy(&path, &master);
+        }
+        keys::open(&path, &master, log.id(), options)
+    });
+    opened.map_err(|error| keys_failed(options, &error))
+}
+
+fn keys_failed(options: &LogOptions, error: &KeyError) -> Failure {
+    let words = format!("the keys in {}: {error}", options.folder.display());
+    match error {
+        KeyError::Away(_) => Failure::Unreachable(words),
+        KeyError::Erased
+        | KeyError::Damaged(_)
+        | KeyError::File(_)
+        | KeyError::WrongMasterKey
+        | KeyError::InvalidMasterKey
+        | KeyError::Refused(_) => Failure::Error(words),
+    }
+}
+
+/// How long the keys' topic may take to show what it holds.
+const KEYS_WAIT: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Takes the keys over, once both sides know what their topics hold.
+async fn copy_keys(keys: &[KeyRing; 2]) -> Result<KeysTransferred, Failure> {
+    let deadline = tokio::time::Instant::now() + KEYS_WAIT;
+    for ring in keys {
+        loop {
+            let status = ring.status();
+            if let Some(reason) = status.stopped {
+                return Err(Failure::Error(format!("the topic of keys: {reason}")));
+            }
+            if status.away.is_none() && status.behind == 0 {
+                break;
+            }
+            if tokio::time::Instant::now() >= deadline {
+                let reason = status.away.unwrap_or_else(|| format!("{} records are missing", status.behind));
+                return Err(Failure::Unreachable(format!("the topic of keys: {reason}")));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+    tokio::task::block_in_place(|| transfer_keys(&keys[0], &keys[1]))
+        .map_err(|error| crate::house::OpenError::from(error).into())
 }
 
 /// The transfer, with progress on a terminal once it has taken a second.
