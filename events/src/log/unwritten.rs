@@ -253,3 +253,92 @@ impl State {
 fn memory_of(judged: &JudgedCommit) -> usize {
     judged.commit.body.len() + judged.commands.len() * size_of::<CommandSpan>() + COMMIT_OVERHEAD_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::JobId,
+        log::ChainHash,
+        stream::{BEFORE_FIRST, Category, Position, Service},
+    };
+
+    const PARTITION: Partition = Partition { service: Service::Jobs, number: 0 };
+
+    fn unwritten(commits_max: usize) -> Unwritten {
+        Unwritten::new(Bounds { commits_max, bytes_max: usize::MAX }, &[(PARTITION, BEFORE_FIRST)])
+    }
+
+    /// A commit of one event at this offset, of a stream of its own.
+    fn judged(offset: Offset) -> Arc<JudgedCommit> {
+        let commit = StoredCommit {
+            position: Position { partition: PARTITION, offset },
+            stream: StreamId::new(Category::Job, JobId::fresh()),
+            first_version: 1,
+            count: 1,
+            chain: ChainHash::default(),
+            body: Arc::from(*b"[]"),
+        };
+        let before = ChainHash::default();
+        Arc::new(JudgedCommit { commit, commands: Vec::new(), before, body_checksum: 0, partition: 0 })
+    }
+
+    fn source_of(batch: &Batch) -> Vec<Offset> {
+        batch.source.iter().map(|(_, _, offset)| *offset).collect()
+    }
+
+    #[test]
+    fn the_upstream_is_noted_no_further_than_the_commits_of_the_same_transaction() {
+        let unwritten = unwritten(100);
+        for offset in [3, 5, 9] {
+            unwritten.push(judged(offset));
+        }
+        unwritten.reached(&[(PARTITION, 12)]);
+        let sources: Vec<_> = (0..2)
+            .map(|_| unwritten.take_now(2).map(|batch| (batch.commits.len(), source_of(&batch))))
+            .collect();
+        assert_eq!(sources, [Some((2, vec![5])), Some((1, vec![12]))]);
+        assert!(unwritten.take_now(2).is_none());
+        // Void records alone move the upstream's offset too.
+        unwritten.reached(&[(PARTITION, 14)]);
+        assert_eq!(unwritten.take_now(2).map(|batch| source_of(&batch)), Some(vec![14]));
+    }
+
+    #[test]
+    fn the_commits_of_a_turn_that_goes_on_do_not_note_more_than_themselves() {
+        let unwritten = unwritten(100);
+        unwritten.push(judged(3));
+        assert_eq!(unwritten.take_now(10).map(|batch| source_of(&batch)), Some(vec![3]));
+        unwritten.reached(&[(PARTITION, 3)]);
+        assert!(unwritten.take_now(10).is_none());
+    }
+
+    #[test]
+    fn what_is_full_has_stalled_until_a_transaction_makes_room() {
+        let unwritten = unwritten(2);
+        unwritten.push(judged(0));
+        assert_eq!(
+            (unwritten.wait_for_room(Duration::ZERO), unwritten.stalled(Duration::ZERO)),
+            (Ok(true), None)
+        );
+        unwritten.push(judged(1));
+        assert_eq!(unwritten.wait_for_room(Duration::ZERO), Ok(false));
+        assert_eq!(unwritten.stalled(Duration::ZERO), Some(2));
+        assert_eq!(unwritten.stalled(Duration::from_secs(3600)), None, "not for that long");
+        let batch = unwritten.take_now(1).expect("there is something to write");
+        assert_eq!(unwritten.wait_for_room(Duration::ZERO), Ok(false), "taken is not written");
+        unwritten.written(&batch);
+        assert_eq!(
+            (unwritten.wait_for_room(Duration::ZERO), unwritten.stalled(Duration::ZERO)),
+            (Ok(true), None)
+        );
+    }
+
+    #[test]
+    fn a_writer_that_failed_is_told_to_who_waits_for_it() {
+        let unwritten = unwritten(0);
+        let failure = LogError::File("the disk is full".into());
+        unwritten.fail(failure.clone());
+        assert_eq!(unwritten.wait_for_room(Duration::from_secs(3600)), Err(failure));
+    }
+}

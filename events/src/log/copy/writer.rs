@@ -267,3 +267,53 @@ impl CopyWriter {
             .map_err(file_error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::JobId,
+        log::{
+            LogOptions, StoredCommit,
+            copy::{CopyPlan, Durability, body_checksum, open},
+        },
+        stream::{Category, Service},
+    };
+
+    const PARTITION: Partition = Partition { service: Service::Jobs, number: 0 };
+
+    fn judged(stream: StreamId, first_version: Version, offset: Offset, before: ChainHash) -> JudgedCommit {
+        let body: Arc<[u8]> = Arc::from(*b"[]");
+        let (position, chain) = (Position { partition: PARTITION, offset }, before.link(&body));
+        let body_checksum = body_checksum(&body);
+        let commit = StoredCommit { position, stream, first_version, count: 2, chain, body };
+        JudgedCommit { commit, commands: Vec::new(), before, body_checksum, partition: 0 }
+    }
+
+    #[test]
+    fn the_copy_refuses_what_was_judged_valid_and_does_not_follow_what_it_holds() {
+        let stream = StreamId::new(Category::Job, JobId::fresh());
+        let first = judged(stream, 1, 0, ChainHash::default());
+        let chain = first.commit.chain;
+        let written = |then: &[JudgedCommit]| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let options = LogOptions::embedded(folder.path());
+            let plan =
+                CopyPlan { log: None, partitions: vec![PARTITION], durability: Durability::Refillable };
+            let mut copy = open(folder.path(), &options, &plan).expect("a copy");
+            copy.begin().and_then(|()| copy.add_judged(&first)).expect("the first is written");
+            then.iter().try_for_each(|judged| copy.add_judged(judged))?;
+            copy.commit()
+        };
+        assert_eq!(written(&[judged(stream, 3, 4, chain)]), Ok(()));
+        let wrong_version = written(&[judged(stream, 2, 4, chain)]);
+        let gap = written(&[judged(stream, 4, 4, chain)]);
+        let other_chain = written(&[judged(stream, 3, 4, ChainHash([1; 32]))]);
+        for refused in [wrong_version, gap, other_chain] {
+            assert!(matches!(refused, Err(LogError::Refused(_))), "{refused:?}");
+        }
+        // Judged to be a new stream, which it is not: the index of names says so.
+        let twice = written(&[judged(stream, 1, 4, ChainHash::default())]);
+        assert!(matches!(twice, Err(LogError::File(_))), "{twice:?}");
+    }
+}
