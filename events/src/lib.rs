@@ -7,6 +7,8 @@
 //! - [`personal`] and [`keys`]: personal data is sealed before it reaches the log.
 //! - [`log`]: the port [`log::EventLog`] and its engines.
 
+#[cfg(feature = "baseline")]
+pub mod baseline;
 pub mod envelope;
 pub mod ids;
 mod kafka;
