@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::PARTITIONS;
+use super::partitions;
 
 /// Which aggregate.
 pub(super) type StreamKey = TestClockId;
@@ -67,7 +67,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let topics = KafkaOptions {
             topic_prefix: prefix.to_owned(),
-            partitions: PARTITIONS,
+            partitions: partitions(),
             ..KafkaOptions::default()
         };
         let options = LogOptions { kafka: topics, ..LogOptions::kafka(brokers, folder.path()) };

@@ -2,7 +2,7 @@
 //!
 //! Run it against a stack: `compose/stack run --only kafka -- cargo bench -p commands --bench kafka`. Everything is measured in
 //! interleaved rounds and told as the median of the rounds' ratios. `GUILDHALL_BENCH_SECONDS` is the length of a round (3),
-//! `GUILDHALL_BENCH_ROUNDS` their number (5).
+//! `GUILDHALL_BENCH_ROUNDS` their number (5), `GUILDHALL_BENCH_PARTITIONS` the partitions of a topic (8).
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 #![allow(clippy::print_stdout, reason = "its figures are its output")]
 #![allow(clippy::float_arithmetic, reason = "rates and ratios")]
@@ -23,8 +23,6 @@ use self::house::{House, Sample, bodies};
 
 /// Streams that count as spread.
 const STREAMS: usize = 10_000;
-/// Partitions of every topic here.
-const PARTITIONS: u16 = 8;
 
 fn main() {
     let Ok(brokers) = std::env::var("GUILDHALL_STACK_KAFKA") else {
@@ -41,11 +39,12 @@ fn main() {
     let round = Duration::from_secs(setting("GUILDHALL_BENCH_SECONDS", 3));
     let rounds = setting("GUILDHALL_BENCH_ROUNDS", 5).max(1);
     println!(
-        "{replicas} broker(s), {STREAMS} streams, {PARTITIONS} partitions, rounds of {} s",
+        "{replicas} broker(s), {STREAMS} streams, {} partitions, rounds of {} s",
+        partitions(),
         round.as_secs()
     );
 
-    let bare = Arc::new(runtime.block_on(BareTopic::create(&brokers, PARTITIONS)).unwrap());
+    let bare = Arc::new(runtime.block_on(BareTopic::create(&brokers, partitions())).unwrap());
     let house = Arc::new(House::open(&runtime, &brokers, &format!("bench-{}", Uuid::now_v7().simple())));
     let ids = house::ids(STREAMS);
     println!("one record has {} bytes", bodies(1)[0].len());
@@ -69,6 +68,11 @@ fn main() {
     println!("ratio kafka_hot_stream_vs_spread {hot:.2} goal >= 1.5");
     println!("ratio kafka_hot_stream_commands_a_commit {commands_a_commit:.1} goal >= 20");
     println!("ratio kafka_void_with_two_processes {void:.3} goal <= 0.20");
+}
+
+/// Partitions of every topic here.
+fn partitions() -> u16 {
+    u16::try_from(setting("GUILDHALL_BENCH_PARTITIONS", 8)).unwrap()
 }
 
 fn setting(name: &str, default: u64) -> u64 {
