@@ -81,7 +81,7 @@ pub(super) fn decide<A: Aggregate>(
     if let Some(commit) = &decided.commit {
         decided.folded.commit = Some(commit.id);
         decided.folded.version = commit.first_version + u64::from(commit.count) - 1;
-        decided.folded.bytes += commit.body.len() as u64;
+        decided.folded.folded_bytes += commit.body.len() as u64;
     }
     Some(decided)
 }

@@ -148,7 +148,7 @@ pub struct ExecutorSettings {
     pub attempts_max: u32,
     /// A caller is answered [`Outage::InDoubt`] after this, milliseconds; the command goes on.
     pub deadline_ms: u64,
-    /// Bytes of folded history that the cache of states may stand for.
+    /// What the cached states may weigh, bytes, roughly.
     pub cache_bytes: u64,
     /// A snapshot is kept every so many events.
     pub snapshot_every: u64,

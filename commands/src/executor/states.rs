@@ -17,14 +17,18 @@ use crate::aggregate::Aggregate;
 /// Commits read from the log at once while a stream is folded.
 const COMMITS_A_READ: usize = 512;
 
-/// What a cached state weighs beside the history it stands for, bytes.
+/// What a cached state weighs beside its size, bytes.
 const WEIGHT_OF_AN_ENTRY: u64 = 256;
+
+/// A state is measured again when at least so many bytes of history, and at least as many as it had, were folded into it
+/// since: measuring costs no more than folding, and a state that stays small weighs little, however long its history.
+const MEASURED_AFTER_BYTES: u64 = 2048;
 
 pub(super) struct States {
     log: Arc<dyn EventLog>,
     snapshots: Option<Arc<SnapshotStore>>,
     snapshot_every: u64,
-    cache: Cache<StreamId, Folded<dyn Any + Send + Sync>, ByHistory>,
+    cache: Cache<StreamId, Folded<dyn Any + Send + Sync>, BySize>,
 }
 
 /// A state with what the cache and the snapshots need to know of it.
@@ -34,8 +38,10 @@ pub(super) struct Folded<S: ?Sized> {
     pub(super) commit: Option<CommitId>,
     /// The version of the newest snapshot.
     pub(super) snapshot_version: Version,
-    /// Bytes of history folded into it: the measure of its size.
-    pub(super) bytes: u64,
+    /// Its size when it was measured last, bytes of JSON.
+    pub(super) measured_bytes: u64,
+    /// Bytes of history folded into it since.
+    pub(super) folded_bytes: u64,
     pub(super) state: Arc<S>,
 }
 
@@ -46,11 +52,39 @@ impl<S: ?Sized> Clone for Folded<S> {
 }
 
 #[derive(Clone)]
-struct ByHistory;
+struct BySize;
 
-impl Weighter<StreamId, Folded<dyn Any + Send + Sync>> for ByHistory {
+impl Weighter<StreamId, Folded<dyn Any + Send + Sync>> for BySize {
     fn weight(&self, _: &StreamId, folded: &Folded<dyn Any + Send + Sync>) -> u64 {
-        WEIGHT_OF_AN_ENTRY + folded.bytes
+        // What was folded since makes a state larger by its own size at most.
+        WEIGHT_OF_AN_ENTRY + folded.measured_bytes + folded.folded_bytes
+    }
+}
+
+/// Counts what is written to it.
+#[derive(Default)]
+struct Counted(u64);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<A: Aggregate> Folded<A> {
+    /// Measures the state when its size may have changed much.
+    fn measure(&mut self) {
+        if self.folded_bytes < MEASURED_AFTER_BYTES.max(self.measured_bytes) {
+            return;
+        }
+        let mut counted = Counted::default();
+        if serde_json::to_writer(&mut counted, self.state.as_ref()).is_ok() {
+            (self.measured_bytes, self.folded_bytes) = (counted.0, 0);
+        }
     }
 }
 
@@ -61,14 +95,15 @@ impl States {
         settings: &ExecutorSettings,
     ) -> Self {
         let entries = (settings.cache_bytes / 2048) as usize;
-        let cache = Cache::with_weighter(entries, settings.cache_bytes, ByHistory);
+        let cache = Cache::with_weighter(entries, settings.cache_bytes, BySize);
         Self { log, snapshots, snapshot_every: settings.snapshot_every, cache }
     }
 
     fn cached<A: Aggregate>(&self, stream: StreamId) -> Option<Folded<A>> {
-        let Folded { version, commit, snapshot_version, bytes, state } = self.cache.get(&stream)?;
+        let Folded { version, commit, snapshot_version, measured_bytes, folded_bytes, state } =
+            self.cache.get(&stream)?;
         let state = state.downcast().ok()?;
-        Some(Folded { version, commit, snapshot_version, bytes, state })
+        Some(Folded { version, commit, snapshot_version, measured_bytes, folded_bytes, state })
     }
 
     /// The cached state, when the copy is known in memory to have nothing newer. Never blocks.
@@ -97,7 +132,7 @@ impl States {
             let commits = self.log.load(stream, folded.version, COMMITS_A_READ).map_err(outage)?;
             for commit in &commits {
                 fold_commit(&mut folded, commit)?;
-                folded.bytes += commit.body.len() as u64;
+                folded.folded_bytes += commit.body.len() as u64;
             }
             if commits.len() < COMMITS_A_READ {
                 break;
@@ -117,9 +152,11 @@ impl States {
             let (fold_version, version) = (A::FOLD_VERSION, folded.version);
             snapshots.put(Snapshot { stream, fold_version, version, commit, state });
         }
-        let Folded { version, commit, snapshot_version, bytes, ref state } = folded;
+        folded.measure();
+        let Folded { version, commit, snapshot_version, measured_bytes, folded_bytes, ref state } = folded;
         let state: Arc<dyn Any + Send + Sync> = Arc::<A>::clone(state);
-        self.cache.insert(stream, Folded { version, commit, snapshot_version, bytes, state });
+        let kept = Folded { version, commit, snapshot_version, measured_bytes, folded_bytes, state };
+        self.cache.insert(stream, kept);
         folded
     }
 
@@ -134,7 +171,8 @@ impl States {
             version: snapshot.version,
             commit: Some(snapshot.commit),
             snapshot_version: snapshot.version,
-            bytes: snapshot.state.len() as u64,
+            measured_bytes: snapshot.state.len() as u64,
+            folded_bytes: 0,
             state: Arc::new(state),
         })
     }
@@ -152,7 +190,8 @@ impl States {
 }
 
 fn empty<A: Aggregate>() -> Folded<A> {
-    Folded { version: 0, commit: None, snapshot_version: 0, bytes: 0, state: Arc::new(A::default()) }
+    let state = Arc::new(A::default());
+    Folded { version: 0, commit: None, snapshot_version: 0, measured_bytes: 0, folded_bytes: 0, state }
 }
 
 /// Folds the events of `commit` that are not folded yet.

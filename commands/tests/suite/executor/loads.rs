@@ -1,10 +1,11 @@
 //! A load never makes its caller's thread wait for the log.
 
+use commands::ExecutorSettings;
 use events::{Category, StreamId, ids::CommandId};
 
 use super::{
     counter::{Counter, Harness},
-    scripted_log::foreign_commit,
+    scripted_log::{ScriptedLog, foreign_commit},
 };
 
 #[tokio::test]
@@ -30,4 +31,17 @@ async fn a_state_that_is_known_to_be_the_newest_is_answered_at_once() {
     harness.log.interfere(foreign_commit(stream, 2, CommandId::fresh(), &[9]));
     let loaded = harness.executor.load::<Counter>(harness.id).await.expect("loads");
     assert_eq!(loaded.version, 2);
+}
+
+#[tokio::test]
+async fn a_small_state_stays_in_memory_however_long_its_history() {
+    let settings = ExecutorSettings { cache_bytes: 64 * 1024, ..ExecutorSettings::default() };
+    let harness = Harness::with(ScriptedLog::new(usize::MAX), settings);
+    for _ in 0..200 {
+        harness.add(1).await.expect("accepted");
+        harness.add(-1).await.expect("accepted");
+    }
+    let history: usize = harness.log.commits().iter().map(|commit| commit.body.len()).sum();
+    assert!(history > 2 * 64 * 1024, "the history alone would not fit");
+    assert_eq!(harness.log.loaded(), 0, "no state was folded again");
 }

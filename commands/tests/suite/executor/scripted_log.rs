@@ -27,6 +27,7 @@ struct Inner {
     failing: Option<AppendError>,
     away: bool,
     appended: usize,
+    loaded: usize,
     knows_heads: bool,
     head_asked_by: Vec<ThreadId>,
 }
@@ -107,6 +108,11 @@ impl ScriptedLog {
         self.inner().head_asked_by.clone()
     }
 
+    /// Commits read so far to fold a state.
+    pub fn loaded(&self) -> usize {
+        self.inner().loaded
+    }
+
     /// Commits sent so far, void ones included.
     pub fn appended(&self) -> usize {
         self.inner().appended
@@ -170,10 +176,12 @@ impl EventLog for ScriptedLog {
     }
 
     fn load(&self, stream: StreamId, after: Version, limit: usize) -> Result<Vec<StoredCommit>, LogError> {
-        let inner = self.inner();
+        let mut inner = self.inner();
         let commits = inner.commits.iter().map(|(_, stored)| stored);
         let wanted = commits.filter(|commit| commit.stream == stream && commit.last_version() > after);
-        Ok(wanted.take(limit).cloned().collect())
+        let wanted: Vec<StoredCommit> = wanted.take(limit).cloned().collect();
+        inner.loaded += wanted.len();
+        Ok(wanted)
     }
 
     fn head(&self, stream: StreamId) -> Result<Version, LogError> {
