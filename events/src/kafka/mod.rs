@@ -11,7 +11,7 @@ mod topics;
 pub(crate) use context::{ClientLog, log_error, log_line};
 pub(crate) use murmur2::partition_of;
 pub(crate) use settings::{Cluster, client_error};
-pub(crate) use topics::{Admin, TopicPlan, TopicSetting, Wanted};
+pub(crate) use topics::{Admin, TopicPlan, TopicSetting, Wanted, until_believed};
 
 /// Why the cluster was not what was asked of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

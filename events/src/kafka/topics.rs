@@ -19,9 +19,9 @@ use super::{ClientLog, Cluster, ClusterError, settings::client_error};
 
 /// How long a topic that was made may take until every broker that is asked knows it.
 const MADE_WAIT: Duration = Duration::from_secs(15);
-/// How long one broker may say something else of a topic than the others.
-const SPREAD_WAIT: Duration = Duration::from_secs(3);
-/// Between two looks at a topic that is being made.
+/// How long a fault must stay before it is believed: brokers do not learn at once of a topic, nor of its settings.
+const FAULT_WAIT: Duration = Duration::from_secs(3);
+/// Between two looks at a topic that is not known yet, or not as it must be.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A topic as it must be.
@@ -130,20 +130,8 @@ impl Admin {
             Some(_) => Ensured::Exists,
             None => self.create(cluster, plan, deadline)?,
         };
-        self.check_for_a_while(plan, deadline)?;
+        self.check(plan, deadline)?;
         Ok(ensured)
-    }
-
-    /// A topic that we or another node have just made is not known to every broker yet, and neither are its settings: what
-    /// one broker says is believed when it goes on saying so.
-    fn check_for_a_while(&self, plan: &TopicPlan, deadline: Instant) -> Result<(), ClusterError> {
-        let believed = deadline.min(Instant::now() + SPREAD_WAIT);
-        loop {
-            match self.check(plan, deadline) {
-                Err(ClusterError::Refused(_)) if Instant::now() < believed => std::thread::sleep(LOOK_AGAIN),
-                checked => return checked,
-            }
-        }
     }
 
     /// Checks a topic: partitions, replicas, settings.
@@ -151,12 +139,12 @@ impl Admin {
     /// # Errors
     /// [`ClusterError::Refused`] when it is not there, or not as it must be; [`ClusterError::Away`].
     pub(crate) fn check(&self, plan: &TopicPlan, deadline: Instant) -> Result<(), ClusterError> {
+        until_believed(|| self.check_once(plan, deadline))
+    }
+
+    fn check_once(&self, plan: &TopicPlan, deadline: Instant) -> Result<(), ClusterError> {
         let TopicPlan { name, partitions, settings } = plan;
-        let Some(replicas) = self.replicas(name, deadline)? else {
-            return Err(ClusterError::Refused(format!(
-                "the topic {name} is gone: a log that lost a topic lost its history; bring it back from a copy, or start a new log under another prefix"
-            )));
-        };
+        let replicas = self.replicas(name, deadline)?.ok_or_else(|| gone(name))?;
         if replicas.len() != usize::from(*partitions) {
             let found = replicas.len();
             return Err(ClusterError::Refused(format!(
@@ -215,6 +203,18 @@ impl Admin {
     ) -> Result<Option<String>, ClusterError> {
         let entries = self.entries(&ResourceSpecifier::Topic(topic), deadline)?;
         Ok(entries.into_iter().find(|entry| entry.name == name).and_then(|entry| entry.value))
+    }
+
+    /// As [`Self::replicas`], for a topic that must be there.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`] when it is gone, or we may not see it; [`ClusterError::Away`].
+    pub(crate) fn replicas_of_existing(
+        &self,
+        topic: &str,
+        deadline: Instant,
+    ) -> Result<Vec<usize>, ClusterError> {
+        until_believed(|| self.replicas(topic, deadline)?.ok_or_else(|| gone(topic)))
     }
 
     fn create(
@@ -312,6 +312,24 @@ impl Admin {
             None => Err(ClusterError::Away(format!("{what}: no answer"))),
         }
     }
+}
+
+/// Looks again at what is refused, until it has stayed so for [`FAULT_WAIT`]: a broker that has just come back may answer with
+/// what it knew before.
+pub(crate) fn until_believed<T>(look: impl Fn() -> Result<T, ClusterError>) -> Result<T, ClusterError> {
+    let believed_at = Instant::now() + FAULT_WAIT;
+    loop {
+        match look() {
+            Err(ClusterError::Refused(_)) if Instant::now() < believed_at => std::thread::sleep(LOOK_AGAIN),
+            seen => return seen,
+        }
+    }
+}
+
+fn gone(topic: &str) -> ClusterError {
+    ClusterError::Refused(format!(
+        "the topic {topic} is gone: a log that lost a topic lost its history; bring it back, or copy the log from a node's copy to a new one"
+    ))
 }
 
 /// What is wrong with how many replicas a topic has, and how many must be in sync.

@@ -5,23 +5,66 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{identity::Identity, questions::Questions, topics::Topics};
+use super::{
+    identity::Identity,
+    questions::Questions,
+    records::Last,
+    topics::{Topics, identity_plan},
+};
 use crate::{
-    kafka::{Admin, ClusterError},
+    kafka::{Admin, Cluster, ClusterError},
     stream::{Offset, Partition},
 };
 
-/// Checks the topics of the services: partitions, replicas, settings.
+/// Checks every topic of the log: partitions, replicas, settings.
 ///
 /// # Errors
 /// [`ClusterError::Refused`] for the first that is not as it must be; [`ClusterError::Away`].
 pub(super) fn check_topics(
+    cluster: &Cluster,
     admin: &Admin,
     topics: &Topics,
     commit_bytes_max: usize,
     deadline: Instant,
 ) -> Result<(), ClusterError> {
+    admin.check(&identity_plan(&cluster.options().topic_prefix), deadline)?;
     topics.plans(commit_bytes_max).iter().try_for_each(|topic| admin.check(topic, deadline))
+}
+
+/// Checks that the last record that each partition gave still stands where it stood: a partition that was truncated may
+/// have grown again.
+///
+/// # Errors
+/// [`ClusterError::Refused`] when another stands there, or none; [`ClusterError::Away`].
+pub(super) fn check_lasts(
+    questions: &Questions,
+    identity: &Identity,
+    topics: &Topics,
+    lasts: &BTreeMap<Partition, Last>,
+    deadline: Instant,
+) -> Result<(), ClusterError> {
+    let places: Vec<(Partition, Offset)> =
+        lasts.iter().map(|(partition, last)| (*partition, last.offset)).collect();
+    if places.is_empty() {
+        return Ok(());
+    }
+    let found = questions.records_at(topics, identity.log, &places, deadline)?;
+    for (partition, last) in lasts {
+        let Some(stands) = found.get(partition) else {
+            return Err(ClusterError::Away(format!(
+                "{} did not give its last record",
+                topics.describe(*partition)
+            )));
+        };
+        if stands.as_ref().map(|record| &record.body) != Some(&last.body) {
+            return Err(ClusterError::Refused(format!(
+                "{} does not hold at offset {} what was read there: it was truncated and written anew; copy the log from the copy to a new one",
+                topics.describe(*partition),
+                last.offset
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that each partition begins at its beginning with a record of this log, and that it is no shorter than what was

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     questions::Questions,
-    topics::{Topics, events_topic, identity_topic, plan},
+    topics::{IDENTITY_BYTES_MAX, Topics, events_topic, identity_plan, identity_topic},
 };
 use crate::{
     kafka::{Admin, Cluster, ClusterError, client_error, log_error, log_line},
@@ -26,8 +26,6 @@ use crate::{
 
 /// The key of the record with the log's id, 32 hexadecimal digits.
 const LOG_KEY: &str = "log";
-/// Bytes that a proposal may have; far more than it needs.
-const PROPOSAL_BYTES_MAX: usize = 1024;
 
 /// What the topics are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +60,7 @@ impl Identity {
     ) -> Result<Self, ClusterError> {
         let prefix = &cluster.options().topic_prefix;
         let topic = identity_topic(prefix);
-        admin.ensure(cluster, &plan(topic.clone(), 1, PROPOSAL_BYTES_MAX), deadline)?;
+        admin.ensure(cluster, &identity_plan(prefix), deadline)?;
         let mut records = questions.all_of(&topic, deadline)?;
         if let Known::Complete(identity) = read(&topic, &records)? {
             return Ok(identity);
@@ -89,7 +87,7 @@ impl Identity {
     /// said; which log it is must have been said already.
     ///
     /// # Errors
-    /// [`ClusterError::Refused`] when the topic is gone or not as it must be, or does not say; [`ClusterError::Away`].
+    /// [`ClusterError::Refused`] when the topic is gone or does not say; [`ClusterError::Away`].
     pub(super) fn look(
         cluster: &Cluster,
         admin: &Admin,
@@ -97,7 +95,7 @@ impl Identity {
         deadline: Instant,
     ) -> Result<Self, ClusterError> {
         let topic = identity_topic(&cluster.options().topic_prefix);
-        admin.check(&plan(topic.clone(), 1, PROPOSAL_BYTES_MAX), deadline)?;
+        admin.replicas_of_existing(&topic, deadline)?;
         let mut records = questions.all_of(&topic, deadline)?;
         if !records.iter().any(|(key, _)| key == LOG_KEY) {
             return Err(ClusterError::Refused(format!(
@@ -212,7 +210,7 @@ fn propose(
 ) -> Result<(), ClusterError> {
     let outcome = Arc::new(Outcome::default());
     let client: BaseProducer<Proposing> = cluster
-        .producer(PROPOSAL_BYTES_MAX)
+        .producer(IDENTITY_BYTES_MAX)
         .create_with_context(Proposing(Arc::clone(&outcome)))
         .map_err(client_error)?;
     for (key, value) in &proposals {

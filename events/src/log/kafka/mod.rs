@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     ids::CommitId,
-    kafka::{Admin, Cluster, ClusterError},
+    kafka::{Admin, Cluster, ClusterError, until_believed},
     stream::{LogId, Offset, Partition, Service, StreamId},
 };
 
@@ -191,11 +191,12 @@ fn found(
     }
     let topics = identity.topics(prefix);
     let judged = known.map_or(&[][..], |known| known.judged.as_slice());
+    admin.check(&topics::identity_plan(prefix), deadline)?;
     for plan in topics.plans(options.commit_bytes_max) {
         let held = judged.iter().any(|(partition, _)| topics.name(partition.service) == plan.name);
         if held { admin.check(&plan, deadline)? } else { admin.ensure(cluster, &plan, deadline).map(drop)? }
     }
-    checks::check_history(questions, &identity, &topics, judged, deadline)?;
+    until_believed(|| checks::check_history(questions, &identity, &topics, judged, deadline))?;
     Ok(identity)
 }
 
@@ -297,13 +298,15 @@ impl Upstream for KafkaUpstream {
                 shared.standing.set_away(&reason);
                 Err(Away(reason))
             }
-            Err(Trouble::Gone(reason)) => {
+            Err(trouble @ (Trouble::Gone(_) | Trouble::Truncated(_))) => {
+                let truncated = matches!(trouble, Trouble::Truncated(_));
+                let (Trouble::Gone(reason) | Trouble::Truncated(reason) | Trouble::Away(reason)) = trouble;
                 tracing::error!(
                     reason,
                     "the tail lost its place on Kafka; nothing is judged before the topics were checked"
                 );
                 shared.producer.hold();
-                shared.standing.doubt(&reason);
+                shared.standing.doubt(&reason, truncated);
                 Err(Away(reason))
             }
         }
@@ -336,9 +339,9 @@ impl Upstream for KafkaUpstream {
         self.shared.standing.open().map_err(Away)?;
         let shared = &self.shared;
         let deadline = Instant::now() + ANSWER_WAIT;
-        let place = (partition, offset);
-        let found = shared.questions.record_at(&shared.topics, shared.identity.log, place, deadline);
-        found.map_err(|error| Away(error.to_string()))
+        let places = [(partition, offset)];
+        let found = shared.questions.records_at(&shared.topics, shared.identity.log, &places, deadline);
+        found.map(|mut found| found.remove(&partition).flatten()).map_err(|error| Away(error.to_string()))
     }
 
     fn refused(&self) -> Option<String> {
@@ -364,13 +367,23 @@ impl Shared {
                 self.identity.log
             )));
         }
-        checks::check_history(&self.questions, &self.identity, &self.topics, judged, deadline)
+        let lasts = self.lock_records().lasts();
+        until_believed(|| {
+            checks::check_history(&self.questions, &self.identity, &self.topics, judged, deadline)?;
+            checks::check_lasts(&self.questions, &self.identity, &self.topics, &lasts, deadline)
+        })
     }
 
     /// Checks again how the topics are set.
     fn check_settings(&self, wait: Duration) -> Result<(), ClusterError> {
         let admin = self.cluster.admin()?;
-        checks::check_topics(&admin, &self.topics, self.commit_bytes_max, Instant::now() + wait)
+        checks::check_topics(
+            &self.cluster,
+            &admin,
+            &self.topics,
+            self.commit_bytes_max,
+            Instant::now() + wait,
+        )
     }
 
     /// Whether every partition we know is still one.

@@ -59,7 +59,11 @@ impl Questions {
         wait: Duration,
     ) -> Result<(Offset, Offset), KafkaError> {
         self.drain();
-        self.client.fetch_watermarks(topic, i32::from(number), wait)
+        let bounds = || self.client.fetch_watermarks(topic, i32::from(number), wait);
+        bounds().or_else(|_| {
+            self.look_for_leaders(topic, wait);
+            bounds()
+        })
     }
 
     /// The offsets of the last records of all partitions; those that do not answer are left out.
@@ -127,23 +131,36 @@ impl Questions {
         Ok((found, failed))
     }
 
-    /// The record at exactly this place; `None` when there is none.
-    pub(super) fn record_at(
+    /// Lets the client learn who leads the partitions of a topic. By itself it does not, when an answer shows that it is
+    /// mistaken: it goes on asking the wrong broker for minutes.
+    fn look_for_leaders(&self, topic: &str, wait: Duration) {
+        if let Err(error) = self.client.fetch_metadata(Some(topic), wait) {
+            tracing::debug!(topic, %error, "the leaders are not known");
+        }
+    }
+
+    /// The records at exactly these places, at most one a partition; `None` where there is a gap. Partitions that gave
+    /// nothing are left out.
+    pub(super) fn records_at(
         &self,
         topics: &Topics,
         log: LogId,
-        (partition, offset): (Partition, Offset),
+        places: &[(Partition, Offset)],
         deadline: Instant,
-    ) -> Result<Option<Record>, ClusterError> {
+    ) -> Result<BTreeMap<Partition, Option<Record>>, ClusterError> {
         let log = log.to_string();
-        let mut found = None;
-        let list = topics.list([(partition, behind(offset - 1))]);
-        self.read(&list, 1, deadline, |message| {
-            if message.offset() == offset {
-                found = Some(record::record(&log, message));
-            }
-            // One is enough: the first is the wanted one, or there is a gap.
-            true
+        let mut found = BTreeMap::new();
+        let list = topics.list(places.iter().map(|(partition, offset)| (*partition, behind(offset - 1))));
+        self.read(&list, places.len(), deadline, |message| {
+            let Some(partition) = topics.partition(message.topic(), message.partition()) else {
+                return false;
+            };
+            // The first of a partition is the wanted one, or there is a gap.
+            found.entry(partition).or_insert_with(|| {
+                let wanted = places.contains(&(partition, message.offset()));
+                wanted.then(|| record::record(&log, message))
+            });
+            found.len() == places.len()
         })?;
         Ok(found)
     }

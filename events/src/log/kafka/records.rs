@@ -1,6 +1,6 @@
 //! The records of the log as they come: one client that reads all partitions from where the copy is.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientConfig, Message,
@@ -29,6 +29,8 @@ pub(super) struct Records {
     client: Reader,
     /// The last record that each partition gave; empty when the client is to be told anew.
     at: Vec<(Partition, Offset)>,
+    /// What stood there, of the partitions that gave any since the start.
+    lasts: BTreeMap<Partition, Last>,
     /// Errors that passed, since the start.
     troubles: u64,
 }
@@ -41,15 +43,39 @@ pub(super) type Reader = BaseConsumer<ClientLog>;
 pub(super) enum Trouble {
     /// No broker can be reached.
     Away(String),
-    /// The place behind the copy's last record does not exist, or its topic does not: somebody has to look why.
+    /// A topic cannot be read any more: somebody has to look why.
     Gone(String),
+    /// The place behind the last record does not exist any more: the partition was truncated or made anew.
+    Truncated(String),
+}
+
+/// The last record that a partition gave.
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    /// Its place.
+    pub(super) offset: Offset,
+    /// What stood there.
+    pub(super) body: Arc<[u8]>,
 }
 
 impl Records {
     /// Makes the client; it connects by itself.
     pub(super) fn new(config: ClientConfig, log: LogId, topics: Arc<Topics>) -> Result<Self, ClusterError> {
         let client = connect(&config)?;
-        Ok(Self { config, log: log.to_string(), topics, client, at: Vec::new(), troubles: 0 })
+        Ok(Self {
+            config,
+            log: log.to_string(),
+            topics,
+            client,
+            at: Vec::new(),
+            lasts: BTreeMap::new(),
+            troubles: 0,
+        })
+    }
+
+    /// The last record of each partition that gave any since the start.
+    pub(super) fn lasts(&self) -> BTreeMap<Partition, Last> {
+        self.lasts.clone()
     }
 
     /// Puts a new client in the place of one that brings nothing, and gives the old one back, to be dropped where that may
@@ -89,11 +115,12 @@ impl Records {
                     }
                     let record = record::record(&self.log, &message);
                     bytes += record.body.len();
+                    self.lasts.insert(partition, Last { offset, body: Arc::clone(&record.body) });
                     records.push(SourceRecord { partition, offset, record });
                 }
                 Some(Err(error)) => {
                     if let Some(trouble) = trouble(&error) {
-                        if matches!(trouble, Trouble::Gone(_)) {
+                        if !matches!(trouble, Trouble::Away(_)) {
                             // The records of this poll come again, should it go on.
                             self.at.clear();
                             return Err(trouble);
@@ -126,8 +153,8 @@ fn trouble(error: &KafkaError) -> Option<Trouble> {
         | RDKafkaErrorCode::SaslAuthenticationFailed => Some(Trouble::Away(reason)),
         RDKafkaErrorCode::AutoOffsetReset
         | RDKafkaErrorCode::OffsetOutOfRange
-        | RDKafkaErrorCode::LogTruncation
-        | RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::LogTruncation => Some(Trouble::Truncated(reason)),
+        RDKafkaErrorCode::UnknownTopic
         | RDKafkaErrorCode::UnknownPartition
         | RDKafkaErrorCode::UnknownTopicOrPartition
         | RDKafkaErrorCode::TopicAuthorizationFailed => Some(Trouble::Gone(reason)),

@@ -19,6 +19,8 @@ struct State {
     /// Why no broker can be reached.
     away: Option<String>,
     sight: Sight,
+    /// The tail's place in a partition does not exist any more.
+    truncated: bool,
     /// The watch is to look at once.
     wanted: bool,
     stopped: bool,
@@ -51,6 +53,7 @@ pub(super) struct Sight {
 pub(super) struct Duty {
     pub(super) access: Access,
     pub(super) away: bool,
+    pub(super) truncated: bool,
     pub(super) sight: Sight,
 }
 
@@ -59,7 +62,7 @@ impl Standing {
     pub(super) fn new(judged: Vec<(Partition, Offset)>, away: Option<String>) -> Self {
         let access = away.clone().map_or(Access::Open, Access::Unchecked);
         let sight = Sight { judged, ..Sight::default() };
-        let state = State { access, away, sight, wanted: false, stopped: false };
+        let state = State { access, away, sight, truncated: false, wanted: false, stopped: false };
         Self { state: Mutex::new(state), wake: Condvar::new() }
     }
 
@@ -115,9 +118,10 @@ impl Standing {
         }
     }
 
-    /// Nothing may be read or sent before the topics were checked again.
-    pub(super) fn doubt(&self, reason: &str) {
+    /// Nothing may be read or sent before the topics were checked again; never, where a partition was `truncated`.
+    pub(super) fn doubt(&self, reason: &str, truncated: bool) {
         let mut state = self.lock();
+        state.truncated |= truncated;
         state.sight.polling_since = None;
         if state.access == Access::Open {
             state.access = Access::Unchecked(reason.to_owned());
@@ -176,8 +180,12 @@ impl Standing {
             state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.wanted = false;
-        let duty =
-            Duty { access: state.access.clone(), away: state.away.is_some(), sight: state.sight.clone() };
+        let duty = Duty {
+            access: state.access.clone(),
+            away: state.away.is_some(),
+            truncated: state.truncated,
+            sight: state.sight.clone(),
+        };
         (!state.stopped).then_some(duty)
     }
 

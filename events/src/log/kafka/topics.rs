@@ -10,6 +10,9 @@ use crate::{
 /// A record may wait this long in a writer before a broker takes it, with room to spare; milliseconds.
 const RECORD_AGE_MIN_MS: u64 = 600_000;
 
+/// Bytes that a record of the identity may have; far more than it needs.
+pub(super) const IDENTITY_BYTES_MAX: usize = 1024;
+
 /// The topics of the services with their numbers of partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Topics {
@@ -33,8 +36,13 @@ pub(super) fn events_topic(prefix: &str, service: Service) -> String {
     format!("{prefix}.{service}.events")
 }
 
+/// How the topic must be that says which log it is.
+pub(super) fn identity_plan(prefix: &str) -> TopicPlan {
+    plan(identity_topic(prefix), 1, IDENTITY_BYTES_MAX)
+}
+
 /// How a topic of the log must be: nothing on it may ever go by itself, and it takes every record we send.
-pub(super) fn plan(name: String, partitions: u16, commit_bytes_max: usize) -> TopicPlan {
+fn plan(name: String, partitions: u16, commit_bytes_max: usize) -> TopicPlan {
     let bytes = Cluster::record_bytes_max(commit_bytes_max) as u64;
     let age = TopicSetting {
         name: "message.timestamp.before.max.ms",

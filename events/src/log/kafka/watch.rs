@@ -97,18 +97,26 @@ impl Rounds {
         while let Some(duty) = self.shared.standing.wait(rest) {
             rest = match duty.access {
                 Access::Refused(_) => REST,
-                Access::Unchecked(_) => self.check_before_use(&duty.sight),
+                Access::Unchecked(_) => self.check_before_use(&duty),
                 Access::Open => self.look(&duty),
             };
         }
     }
 
     /// Checks the topics before anything is read or sent.
-    fn check_before_use(&mut self, sight: &Sight) -> Duration {
+    fn check_before_use(&mut self, duty: &Duty) -> Duration {
         let shared = &self.shared;
-        let checked =
-            shared.check_history(&sight.judged, CHECK_WAIT).and_then(|()| shared.check_settings(CHECK_WAIT));
+        let checked = shared
+            .check_history(&duty.sight.judged, CHECK_WAIT)
+            .and_then(|()| shared.check_settings(CHECK_WAIT));
         match checked {
+            Ok(()) if duty.truncated => {
+                let prefix = &shared.cluster.options().topic_prefix;
+                shared.standing.refuse(format!(
+                    "a topic {prefix}.*.events was truncated and has grown again since: it lost history; copy the log from the copy to a new one"
+                ));
+                REST
+            }
             Ok(()) => {
                 self.checked = Instant::now();
                 self.reached = Instant::now();

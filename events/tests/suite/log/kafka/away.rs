@@ -23,7 +23,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let stack = Stack::start();
+        let stack = Stack::start(1);
         let folder = tempfile::tempdir().unwrap();
         let options = options(&stack.brokers(), &prefix(), folder.path());
         Self { stack, folder, options }
@@ -67,13 +67,13 @@ fn what_is_appended_on_kafka_while_its_broker_is_gone_or_frozen_is_settled_when_
         append(&log, commit(stream, 1, 1)).unwrap();
     }
     for (head, (gone, back)) in (1..).zip([("kill", "start"), ("pause", "resume"), ("kill", "start")]) {
-        place.stack.broker(gone);
+        place.stack.broker(gone, 1);
         let waiting: Vec<_> = streams.iter().map(|stream| append_later(&log, *stream, head + 1)).collect();
         wait_until("it is noticed", || is_away(&log));
         for stream in streams {
             assert_eq!(log.head(stream), Ok(head), "reads go on, and nothing is guessed");
         }
-        place.stack.broker(back);
+        place.stack.broker(back, 1);
         for append in waiting {
             append.join().unwrap().unwrap();
         }
@@ -92,12 +92,12 @@ fn a_copy_is_opened_and_read_while_kafka_is_away_and_its_commits_are_sent_when_i
     append(&log, commit(stream, 1, 1)).unwrap();
     log.close();
     drop(log);
-    place.stack.broker("kill");
+    place.stack.broker("kill", 1);
     let log = place.open();
     assert_eq!((log.head(stream), log.status().stopped), (Ok(1), None));
     wait_until("it says that Kafka is away", || is_away(&log));
     let waiting = append_later(&log, stream, 2);
-    place.stack.broker("start");
+    place.stack.broker("start", 1);
     waiting.join().unwrap().unwrap();
     assert_eq!((log.head(stream), log.status().stopped), (Ok(2), None));
     wait_until("its return is noticed", || !is_away(&log));

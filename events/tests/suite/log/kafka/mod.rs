@@ -2,6 +2,7 @@
 //! strangers see it.
 
 mod away;
+mod brokers;
 mod contract;
 mod foreign;
 mod refusals;

@@ -133,6 +133,18 @@ fn a_topic_that_is_as_long_as_it_was_but_not_what_it_was_is_refused() {
 
 #[test]
 #[ignore = "needs the stack"]
+fn a_topic_that_says_it_is_this_log_but_holds_other_records_than_the_copy_is_refused() {
+    let place = Place::new();
+    let copy = place.copy_with(1);
+    let id = events::open(&place.options(copy.path())).map(|log| log.id().to_string()).unwrap();
+    place.operator.delete(&place.jobs);
+    place.operator.create(&place.jobs, 1, &[]);
+    place.operator.write(&place.jobs, "job-1", &[("guildhall-log", &id)], b"[]");
+    assert_says(&place.refusal(copy.path()), &["another record at jobs/0/0"]);
+}
+
+#[test]
+#[ignore = "needs the stack"]
 fn a_log_whose_identity_was_deleted_is_refused_with_and_without_a_copy() {
     let place = Place::new();
     let copy = place.copy_with(1);

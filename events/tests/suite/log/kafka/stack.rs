@@ -1,4 +1,4 @@
-//! A stack of a test's own, whose broker it may stop.
+//! A stack of a test's own, whose brokers it may stop.
 
 use std::{
     path::PathBuf,
@@ -11,19 +11,20 @@ use super::support::prefix;
 /// One at a time: a broker is a large process.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// A broker of one's own, gone with the value.
+/// Brokers of one's own, gone with the value.
 pub(crate) struct Stack {
     name: String,
     _one: MutexGuard<'static, ()>,
 }
 
 impl Stack {
-    pub(crate) fn start() -> Self {
+    /// One broker, or three.
+    pub(crate) fn start(brokers: u8) -> Self {
         // Asked for like that of every test that needs it, so that nobody starts servers without having wished for it.
         let _ = super::support::brokers();
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let stack = Self { name: prefix(), _one: one };
-        stack.command(&["up", "--only", "kafka"]);
+        stack.command(&["up", "--only", "kafka", "--brokers", &brokers.to_string()]);
         stack
     }
 
@@ -35,9 +36,9 @@ impl Stack {
         line.expect("a stack says where its brokers are").trim_matches('\'').to_owned()
     }
 
-    /// `kill`, `start`, `pause` or `resume` its broker.
-    pub(crate) fn broker(&self, command: &str) {
-        self.command(&[command, "kafka-1"]);
+    /// `kill`, `start`, `pause` or `resume` the broker with this number, from 1.
+    pub(crate) fn broker(&self, command: &str, number: u8) {
+        self.command(&[command, &format!("kafka-{number}")]);
     }
 
     fn command(&self, arguments: &[&str]) -> Output {
