@@ -89,6 +89,10 @@ impl App {
             tracing::warn!(%reason, "the log takes no commits");
             reasons.push("the log takes no commits".to_owned());
         }
+        if let Some(reason) = self.keys.status().stopped {
+            tracing::warn!(%reason, "the keys of other processes do not arrive");
+            reasons.push("the keys of other processes do not arrive".to_owned());
+        }
         match status.age {
             None => {
                 reasons.push(format!("the copy of the log is catching up, {} records behind", status.behind));
@@ -135,6 +139,7 @@ impl App {
         metrics::counter!("guildhall_log_voids_total").absolute(log.voids);
         metrics::gauge!("guildhall_log_away").set(if log.away.is_some() { 1.0 } else { 0.0 });
         metrics::gauge!("guildhall_log_behind_records").set(log.behind as f64);
+        metrics::gauge!("guildhall_keys_behind_records").set(self.keys.status().behind as f64);
         if let Some(age) = log.age {
             metrics::gauge!("guildhall_log_age_seconds").set(age.as_secs_f64());
         }

@@ -15,7 +15,7 @@ use events::{
 };
 use projections::{Projection, ReadStore, StoreOptions, steps, timers};
 use secrecy::ExposeSecret;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::Instant};
 use workers::{WorkerSettings, Workers};
 
 use crate::{
@@ -25,6 +25,10 @@ use crate::{
     server,
     settings::{Profile, Role, Settings},
 };
+
+/// How long a command at the command line waits for what others have written.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Why the house could not be opened, in words for who starts it.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +66,35 @@ impl std::fmt::Debug for House {
 }
 
 impl House {
-    /// Opens the data folder, and lets nothing run by itself. Must be called within a tokio runtime.
+    /// Opens the data folder, lets nothing run by itself, and waits until it knows what others have written. Must be called
+    /// within a tokio runtime.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(mut settings: Settings) -> Result<Self, OpenError> {
         settings.workers.projectors = false;
         settings.workers.processes = false;
-        Self::open_with_workers(settings).await
+        let house = Self::open_with_workers(settings).await?;
+        house.until_current().await?;
+        Ok(house)
+    }
+
+    /// Where the log is shared, the copy and the keys are those of an earlier time, or none.
+    async fn until_current(&self) -> Result<(), OpenError> {
+        let deadline = Instant::now() + CATCH_UP_WAIT;
+        while self.app.log.status().age.is_none() {
+            if Instant::now() >= deadline {
+                let behind = self.app.log.status().behind;
+                return Err(OpenError::Process(format!(
+                    "the copy of the log does not catch up, {behind} records are left; try again, it goes on from there"
+                )));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let keys = Arc::clone(&self.app.keys);
+        let caught_up = tokio::task::spawn_blocking(move || keys.catch_up(CATCH_UP_WAIT)).await;
+        caught_up.map_err(|error| OpenError::Process(error.to_string()))??;
+        Ok(())
     }
 
     /// Opens the data folder, with the workers that the settings name. Must be called within a tokio runtime.

@@ -1,7 +1,7 @@
 //! The real binary, started on a folder and stopped one way or the other.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -64,7 +64,16 @@ impl Setup {
 
     /// Runs a command of the binary to its end; what it printed.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
-        let output = self.command().args(arguments).output().unwrap();
+        self.run_with(arguments, "")
+    }
+
+    /// The same, with something to read.
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> String {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

@@ -39,6 +39,11 @@ async fn the_demo_tells_its_story_to_two_gateways_and_two_workers_on_kafka() {
     let told = demo(servers.clone()).await;
     assert!(told.contains("all as expected") && told.contains("The proposal expires by its timer"), "{told}");
     demo([servers, vec!["--scale".into(), "12".into()]].concat()).await;
+    // The command line works beside them, in a folder of its own, once it knows what they have written.
+    let arguments = ["user", "create", "--role", "admin", "--email", "root@example.com", "--password-stdin"];
+    let beside = Setup::on_kafka(folder.path().join("beside"), &[], &brokers, &prefix);
+    let made = beside.run_with(&arguments, "correct horse battery staple\n");
+    assert!(made.starts_with("acc_"), "{made}");
     let from_worker = workers[0].client().call("GET", "/api/v1/jobs").send().await;
     from_worker.problem(404, "not_found");
     gateways.into_iter().chain(workers).for_each(Process::stop);

@@ -205,8 +205,8 @@ async fn gateways_on_kafka_that_are_killed_lose_nothing() {
     let mut field = Field::open().await;
     let since = Instant::now();
     let mut number = 0;
-    while since.elapsed() < load_time() {
-        tokio::time::sleep(Duration::from_secs(3)).await;
+    while since.elapsed() < load_time() * 2 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
         field.kill_and_restart(number % GATEWAYS).await;
         number += 1;
     }

@@ -19,9 +19,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The cluster that the tests were started with.
 pub(crate) fn brokers() -> String {
-    std::env::var("GUILDHALL_STACK_KAFKA").expect(
-        "GUILDHALL_STACK_KAFKA names no brokers: run this test as compose/stack run --only kafka -- cargo test …",
-    )
+    std::env::var("GUILDHALL_STACK_KAFKA").unwrap_or_else(|_| {
+        let missing = std::env::var("GUILDHALL_STACK_MISSING").unwrap_or_else(|_| "there is no stack".into());
+        panic!("needs the stack: run this test as compose/stack run --only kafka -- cargo test … ({missing})")
+    })
 }
 
 /// A prefix that no other test has.
