@@ -27,6 +27,8 @@ use std::sync::Arc;
 pub use folding::{FoldError, Folding};
 pub use options::{StoreOptions, open};
 pub use projection::{Applied, ApplyError, Projection, ProjectionId, Shape};
+#[cfg(feature = "measuring")]
+pub use sqlite::bare::BareTable;
 pub use store::{
     Advance, Batch, Checkpoint, Collection, CollectionSpec, Cursor, Filter, Index, Json, Order, Page,
     PageRequest, Query, ReadStore, Reader, Scalar, StoreError, Write,

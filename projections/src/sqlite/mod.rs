@@ -1,5 +1,7 @@
 //! The embedded engine of the read store: SQLite, one file, which can be deleted and is rebuilt from the log.
 
+#[cfg(feature = "measuring")]
+pub(crate) mod bare;
 mod entries;
 mod fields;
 mod file;
