@@ -160,7 +160,7 @@ impl Default for ExecutorSettings {
             threads: 2,
             waiting_max: 10_000,
             batch_commands_max: 256,
-            attempts_max: 10,
+            attempts_max: 20,
             deadline_ms: 10_000,
             cache_bytes: 32 << 20,
             snapshot_every: 200,
