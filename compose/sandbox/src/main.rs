@@ -35,6 +35,12 @@ struct Arguments {
     /// From the payment of a payout to its return, for the tokens that return.
     #[arg(long, env = "SANDBOX_RETURN_DELAY_MS", default_value_t = Timing::default().return_delay_ms)]
     return_delay_ms: u64,
+    /// What a slow request takes.
+    #[arg(long, env = "SANDBOX_SLOW_MS", default_value_t = Timing::default().slow_ms)]
+    slow_ms: u64,
+    /// How long a request that is never answered is held before its connection is broken off.
+    #[arg(long, env = "SANDBOX_HOLD_MS", default_value_t = Timing::default().hold_ms)]
+    hold_ms: u64,
     /// What the disorder of webhooks is drawn from.
     #[arg(long, env = "SANDBOX_SEED", default_value_t = 0)]
     seed: u64,
@@ -65,7 +71,8 @@ impl Arguments {
                 answer_delay_ms: self.answer_delay_ms,
                 late_delay_ms: self.late_delay_ms,
                 return_delay_ms: self.return_delay_ms,
-                ..Timing::default()
+                slow_ms: self.slow_ms,
+                hold_ms: self.hold_ms,
             },
             delivery: Delivery { attempts_max: self.attempts_max, ..Delivery::default() },
             disorder: Disorder {

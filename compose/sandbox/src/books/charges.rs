@@ -14,7 +14,7 @@ use super::{
 use crate::{
     money::Money,
     time::Time,
-    tokens::{ChargeOutcome, ChargeToken},
+    tokens::{Answering, ChargeOutcome, ChargeToken},
 };
 
 /// How far a charge got.
@@ -102,8 +102,6 @@ pub(crate) struct ChargeOrder {
     pub(crate) amount: Money,
     pub(crate) method: String,
     pub(crate) capture: Capture,
-    /// What it behaves as, instead of as its method says.
-    pub(crate) acts_as: Option<String>,
 }
 
 /// What the payer does when the charge waits for him.
@@ -115,16 +113,23 @@ pub(crate) enum PayerAction {
 }
 
 impl Books {
-    pub(crate) fn create_charge(&mut self, order: ChargeOrder) -> Result<Made<Charge>, Refusal> {
+    /// A new order may be made to behave as another token than its method: `act_as` is asked for it once, if at all.
+    pub(crate) fn create_charge(
+        &mut self,
+        order: ChargeOrder,
+        act_as: impl FnOnce() -> Option<String>,
+    ) -> Result<Made<Charge>, Refusal> {
         if let Some(charge) = self.charges.by_reference(&order.reference) {
             let same = (charge.amount, &charge.method, charge.capture)
                 == (order.amount, &order.method, order.capture);
             return if same { Ok(Made::Before(charge.clone())) } else { Err(Refusal::ReferenceReused) };
         }
-        ChargeToken::of(&order.method).ok_or(Refusal::UnknownToken)?;
-        let acts_as = order.acts_as.as_deref().unwrap_or(&order.method);
-        let token = ChargeToken::of(acts_as).ok_or(Refusal::UnknownToken)?;
+        let own = ChargeToken::of(&order.method).ok_or(Refusal::UnknownToken)?;
         self.room()?;
+        let token = act_as().and_then(|token| ChargeToken::of(&token)).unwrap_or(own);
+        if token.answering == Answering::WithErrorUndone {
+            return Err(Refusal::OnRequest);
+        }
         // What is known at once follows at once; should we be cut off in between, the timer sees to it.
         let (delay_ms, at_once) = match token.outcome {
             ChargeOutcome::Succeeds | ChargeOutcome::Fails(_) => (self.timing.answer_delay_ms, false),

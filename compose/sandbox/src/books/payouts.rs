@@ -14,7 +14,7 @@ use super::{
 use crate::{
     money::Money,
     time::Time,
-    tokens::{PayoutOutcome, PayoutToken},
+    tokens::{Answering, PayoutOutcome, PayoutToken},
 };
 
 /// How far a payout got.
@@ -79,24 +79,29 @@ pub(crate) struct PayoutOrder {
     pub(crate) reference: String,
     pub(crate) destination: String,
     pub(crate) amount: Money,
-    /// What it behaves as, instead of as its destination says.
-    pub(crate) acts_as: Option<String>,
 }
 
 impl Books {
-    pub(crate) fn create_payout(&mut self, order: PayoutOrder) -> Result<Made<Payout>, Refusal> {
+    /// A new order may be made to behave as another token than its destination: `act_as` is asked for it once, if at all.
+    pub(crate) fn create_payout(
+        &mut self,
+        order: PayoutOrder,
+        act_as: impl FnOnce() -> Option<String>,
+    ) -> Result<Made<Payout>, Refusal> {
         if let Some(payout) = self.payouts.by_reference(&order.reference) {
             let same = (&payout.destination, payout.amount) == (&order.destination, order.amount);
             return if same { Ok(Made::Before(payout.clone())) } else { Err(Refusal::ReferenceReused) };
         }
-        PayoutToken::of(&order.destination).ok_or(Refusal::UnknownToken)?;
-        let acts_as = order.acts_as.as_deref().unwrap_or(&order.destination);
-        let token = PayoutToken::of(acts_as).ok_or(Refusal::UnknownToken)?;
+        let own = PayoutToken::of(&order.destination).ok_or(Refusal::UnknownToken)?;
         let balance = self.ledger.balance(order.amount.currency, Account::Merchant);
         if i128::from(order.amount.minor) > balance {
             return Err(Refusal::BalanceInsufficient(balance));
         }
         self.room()?;
+        let token = act_as().and_then(|token| PayoutToken::of(&token)).unwrap_or(own);
+        if token.answering == Answering::WithErrorUndone {
+            return Err(Refusal::OnRequest);
+        }
         let again = token.outcome == PayoutOutcome::IsReturnedOnce
             && self.payouts.all().iter().any(|payout| payout.destination == order.destination);
         let acts_as = if again { "ba_account" } else { token.name };

@@ -1,5 +1,7 @@
 //! `/v1/charges`: money taken from a card.
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -22,9 +24,8 @@ use crate::{
         charges::{Charge, ChargeOrder},
         fact::Capture,
         page::{Page, page},
-        refusal::Refusal,
     },
-    tokens::{Answering, ChargeToken},
+    tokens::Answering,
 };
 
 pub(super) fn routes() -> Router<App> {
@@ -48,19 +49,15 @@ struct NewCharge {
 }
 
 async fn create(State(shop): State<App>, Body(new): Body<NewCharge>) -> Result<Response, Problem> {
-    let acts_as = shop.faults.take_act_as(Operation::CreateCharge);
-    let behaviour = ChargeToken::of(acts_as.as_deref().unwrap_or(&new.method));
-    if behaviour.is_some_and(|token| token.answering == Answering::WithErrorUndone) {
-        return Err(Refusal::OnRequest.into());
-    }
     let order = ChargeOrder {
         reference: new.reference.0,
         amount: new.amount.0,
         method: new.method,
         capture: new.capture,
-        acts_as,
     };
-    let charge = shop.books.ask(|books| books.create_charge(order)).await??;
+    let faults = Arc::clone(&shop);
+    let act_as = move || faults.faults.take_act_as(Operation::CreateCharge);
+    let charge = shop.books.ask(|books| books.create_charge(order, act_as)).await??;
     // A repetition is answered as it should be: else nobody could ever learn what became of the first.
     let answering = match &charge {
         Made::Now(charge) => charge.token.answering,

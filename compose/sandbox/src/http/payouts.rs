@@ -1,5 +1,7 @@
 //! `/v1/payouts`: money that goes to a payee's bank.
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -21,9 +23,8 @@ use crate::{
         Made,
         page::{Page, page},
         payouts::{Payout, PayoutOrder},
-        refusal::Refusal,
     },
-    tokens::{Answering, PayoutToken},
+    tokens::Answering,
 };
 
 pub(super) fn routes() -> Router<App> {
@@ -43,18 +44,11 @@ struct NewPayout {
 }
 
 async fn create(State(shop): State<App>, Body(new): Body<NewPayout>) -> Result<Response, Problem> {
-    let acts_as = shop.faults.take_act_as(Operation::CreatePayout);
-    let behaviour = PayoutToken::of(acts_as.as_deref().unwrap_or(&new.destination));
-    if behaviour.is_some_and(|token| token.answering == Answering::WithErrorUndone) {
-        return Err(Refusal::OnRequest.into());
-    }
-    let order = PayoutOrder {
-        reference: new.reference.0,
-        destination: new.destination,
-        amount: new.amount.0,
-        acts_as,
-    };
-    let payout = shop.books.ask(|books| books.create_payout(order)).await??;
+    let order =
+        PayoutOrder { reference: new.reference.0, destination: new.destination, amount: new.amount.0 };
+    let faults = Arc::clone(&shop);
+    let act_as = move || faults.faults.take_act_as(Operation::CreatePayout);
+    let payout = shop.books.ask(|books| books.create_payout(order, act_as)).await??;
     // A repetition is answered as it should be: else nobody could ever learn what became of the first.
     let answering = match &payout {
         Made::Now(payout) => payout.token.answering,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Client, House, charge};
+use crate::harness::{Client, House, charge, eventually};
 
 #[tokio::test]
 async fn given_no_key_or_a_wrong_one_when_anything_is_asked_then_it_is_refused() {
@@ -23,4 +23,13 @@ async fn given_a_sandbox_when_it_is_stopped_then_it_is_reached_no_more() {
     client.get("/health").await.expect(200);
     sandbox.stop().await;
     client.send(http::Method::GET, "/health", "").await.unwrap_err();
+}
+
+#[tokio::test]
+async fn given_a_sandbox_when_its_handle_is_dropped_then_it_stops_by_itself() {
+    let house = House::open().await;
+    let address = house.sandbox.address();
+    drop(house.sandbox);
+    let gone = async || Client::new(address, "").send(http::Method::GET, "/health", "").await.err();
+    eventually("the sandbox is gone", gone).await;
 }

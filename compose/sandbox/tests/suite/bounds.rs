@@ -4,7 +4,7 @@ use sandbox::{Bounds, Sandbox, Settings};
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::harness::{House, settings};
+use crate::harness::{House, charge, settings};
 
 async fn bounded(bounds: Bounds) -> House {
     House::with(Settings { bounds, ..settings() }).await
@@ -29,6 +29,30 @@ async fn given_a_full_file_when_something_new_is_ordered_then_it_is_refused() {
     let house = House::with(Settings { bounds, books, ..settings() }).await;
     house.charge("order-1", 100, "pm_card").await.expect(201);
     house.charge("order-2", 100, "pm_card").await.refused(507, "books_full");
+}
+
+#[tokio::test]
+async fn given_a_short_queue_when_many_come_at_once_then_each_is_done_or_told_that_it_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let bounds = Bounds { queue_max: 1, ..Bounds::default() };
+    let books = Some(folder.path().join("books"));
+    let house = House::with(Settings { bounds, books, ..settings() }).await;
+    let mut senders = tokio::task::JoinSet::new();
+    for number in 0..64 {
+        let client = house.client.clone();
+        let order = charge(&format!("order-{number}"), 100, "pm_card");
+        senders.spawn(async move { client.post("/v1/charges", order).await });
+    }
+    let mut made = 0;
+    for answer in senders.join_all().await {
+        if answer.status == 201 {
+            made += 1;
+        } else {
+            answer.refused(503, "overloaded");
+        }
+    }
+    let charges = house.client.get("/v1/charges?limit=200").await.expect(200);
+    assert_eq!(charges["items"].as_array().unwrap().len(), made);
 }
 
 #[tokio::test]

@@ -101,8 +101,13 @@ async fn given_books_in_a_file_when_they_are_opened_again_then_all_is_as_it_was(
         before.push(house.client.get(path).await.expect(200));
     }
     let balances = house.client.get("/v1/balances").await.expect(200)["currencies"].clone();
+    let letters = house.inbox.wait_for(3).await;
     house.sandbox.stop().await;
     let house = House::with(on(&books)).await;
+    for letter in letters {
+        let event = house.client.get(&format!("/v1/events/{}", letter.id())).await.expect(200);
+        assert_eq!(event["body"], letter.body);
+    }
     for (path, before) in paths.iter().zip(before) {
         assert_eq!(house.client.get(path).await.expect(200), before);
     }
@@ -127,6 +132,32 @@ async fn given_a_torn_end_when_the_books_are_opened_then_it_is_cut_off_and_the_r
     house.charged("order-2", 1000).await;
     house.sandbox.stop().await;
     assert_eq!(House::with(on(&books)).await.balance("merchant").await, 2000);
+}
+
+#[tokio::test]
+async fn given_books_cut_anywhere_when_they_are_opened_then_what_was_whole_is_there_and_they_are_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let books = folder.path().join("books");
+    let house = House::with(on(&books)).await;
+    let charge = house.charged("order-1", 1000).await;
+    house.refund("refund-1", &charge, 100).await.expect(201);
+    house.payout("payout-1", 300, "ba_failed").await.expect(201);
+    house.settle().await;
+    house.sandbox.stop().await;
+    let whole = fs::read(&books).unwrap();
+    let cut = folder.path().join("cut");
+    for length in (0..whole.len()).step_by(61).chain([whole.len()]) {
+        fs::write(&cut, &whole[..length]).unwrap();
+        let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
+        let house = House::with(on(&cut)).await;
+        let charges = house.client.get("/v1/charges").await.expect(200)["items"].as_array().unwrap().len();
+        // The first line opens the books, the second is the charge.
+        assert_eq!(charges, usize::from(lines >= 2), "cut after {length} bytes");
+        house.advance(24 * 3600 * 1000).await;
+        let balances = house.client.get("/v1/balances").await.expect(200);
+        assert!(balances["currencies"].as_array().unwrap().iter().all(|currency| currency["sum"] == "0"));
+        house.sandbox.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -88,6 +88,19 @@ async fn given_a_good_card_when_it_shall_act_as_another_then_it_does_once() {
 }
 
 #[tokio::test]
+async fn given_a_token_to_act_as_when_an_old_or_a_wrong_order_comes_then_it_waits_for_a_new_one() {
+    let house = House::open().await;
+    house.charge("order-1", 100, "pm_card").await.expect(201);
+    let fault = json!({ "fault": { "act_as": "pm_error" }, "operation": "create_charge", "times": 1 });
+    house.fault(fault).await;
+    house.charge("order-1", 100, "pm_card").await.expect(200);
+    house.charge("order-1", 101, "pm_card").await.refused(422, "reference_reused");
+    house.charge("order-2", 100, "visa").await.refused(422, "unknown_token");
+    house.charge("order-2", 100, "pm_card").await.refused(500, "internal");
+    house.charge("order-2", 100, "pm_card").await.expect(201);
+}
+
+#[tokio::test]
 async fn given_a_fault_that_makes_no_sense_when_it_is_asked_for_then_it_is_refused() {
     let house = House::open().await;
     let refused = [

@@ -51,6 +51,17 @@ async fn given_a_webhook_when_it_arrives_then_only_its_own_bytes_and_secret_fit_
 }
 
 #[tokio::test]
+async fn given_a_clock_that_was_moved_when_a_webhook_arrives_then_its_timestamp_is_real() {
+    let house = House::open().await;
+    house.advance(30 * 24 * 3600 * 1000).await;
+    house.charged("order-1", 100).await;
+    let letter = house.inbox.wait_for(1).await.remove(0);
+    let timestamp: i64 = letter.signature.split(',').next().unwrap()["t=".len()..].parse().unwrap();
+    // What a receiver tolerates.
+    assert!((jiff::Timestamp::now().as_second() - timestamp).abs() < 300);
+}
+
+#[tokio::test]
 async fn given_a_rotation_when_both_secrets_stand_then_either_fits_and_afterwards_only_the_new_one() {
     let house = House::open().await;
     house.client.put("/control/webhook", json!({ "secrets": [OTHER, SECRET] })).await.expect(200);
