@@ -34,7 +34,14 @@ impl Process {
         Self { child, client: Client::new(address, API_KEY) }
     }
 
-    fn kill(mut self) {
+    fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Process {
+    /// A test that fails leaves nothing running, either.
+    fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
