@@ -152,6 +152,7 @@ async fn given_books_cut_anywhere_when_they_are_opened_then_what_was_whole_is_th
     house.settle().await;
     house.sandbox.stop().await;
     let whole = fs::read(&books).unwrap();
+    assert!(whole.iter().filter(|byte| **byte == b'\n').count() > 5, "there is something to cut");
     let cut = folder.path().join("cut");
     for length in (0..whole.len()).step_by(61).chain([whole.len()]) {
         fs::write(&cut, &whole[..length]).unwrap();
