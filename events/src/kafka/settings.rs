@@ -109,6 +109,7 @@ impl Cluster {
         let record_bytes_max = Self::record_bytes_max(value_bytes_max).to_string();
         let mut config = self.base();
         self.unless_set(&mut config, "request.timeout.ms", "5000");
+        // Not compressed: what is large in a commit is sealed, and sealed text does not shrink. `compression.type` is the user's.
         // With one request out, records gather for the next: a lone client pays nothing, many share a request.
         self.unless_set(&mut config, "linger.ms", "0");
         config

@@ -11,6 +11,8 @@ mod questions;
 mod record;
 mod records;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod watch;
 
