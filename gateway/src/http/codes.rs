@@ -87,16 +87,17 @@ codes! {
     Internal = 500 "internal", "Something broke inside";
     /// Others kept changing the same thing; this attempt did nothing: try again.
     Contended = 503 "contended", "Others keep changing this";
-    /// The server cannot take or answer this now; this attempt did nothing: try again.
+    /// The server cannot take or answer this now, since the log is away for instance; this attempt did nothing: try again.
     Unavailable = 503 "unavailable", "Not available now";
-    /// It may have been done: repeat it with the same `Idempotency-Key`.
+    /// It was on its way when the log went away, or took too long, and may have been done: repeat it with the same
+    /// `Idempotency-Key`.
     InDoubt = 503 "in_doubt", "It may have been done";
     /// Too many wait already; this attempt did nothing: try again later.
     Overloaded = 503 "overloaded", "Too many wait";
     /// The request took longer than the server allows. A command may still be carried out.
     Timeout = 503 "timeout", "It took too long";
-    /// The read model has not yet seen the command that the consistency token stands for: try again.
-    Lagging = 503 "lagging", "The read model lags behind";
+    /// The read model, or this server's copy of the log, has not yet seen what the consistency token stands for: try again.
+    Lagging = 503 "lagging", "It lags behind";
     /// The read model cannot go past the command that the token stands for until an operator has seen to a dead letter.
     Parked = 503 "parked", "A dead letter is in the way";
 }
