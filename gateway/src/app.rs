@@ -139,7 +139,9 @@ impl App {
         metrics::counter!("guildhall_log_voids_total").absolute(log.voids);
         metrics::gauge!("guildhall_log_away").set(if log.away.is_some() { 1.0 } else { 0.0 });
         metrics::gauge!("guildhall_log_behind_records").set(log.behind as f64);
-        metrics::gauge!("guildhall_keys_behind_records").set(self.keys.status().behind as f64);
+        let keys = self.keys.status();
+        metrics::gauge!("guildhall_keys_away").set(if keys.away.is_some() { 1.0 } else { 0.0 });
+        metrics::gauge!("guildhall_keys_behind_records").set(keys.behind as f64);
         if let Some(age) = log.age {
             metrics::gauge!("guildhall_log_age_seconds").set(age.as_secs_f64());
         }

@@ -1,8 +1,8 @@
-//! Opens personal values at the last moment, on their way out.
+//! Seals personal values on their way in, and opens them at the last moment, on their way out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use events::{Personal, personal::Opened};
+use events::{Personal, ids::AccountId, keys::KeyError, personal::Opened};
 
 use crate::{
     app::App,
@@ -10,6 +10,25 @@ use crate::{
 };
 
 impl App {
+    /// The values, sealed for `subject`. Their first key may have to be made, which waits for the disk, or for a round trip to
+    /// the other nodes: not on a thread that others wait for.
+    ///
+    /// # Errors
+    /// 503 when no key can be made now.
+    pub async fn seal<const N: usize>(
+        &self,
+        subject: AccountId,
+        values: [String; N],
+    ) -> Result<[Personal<String>; N], Problem> {
+        let keys = Arc::clone(&self.keys);
+        let sealing = tokio::task::spawn_blocking(move || {
+            let sealed: Result<Vec<_>, KeyError> =
+                values.iter().map(|value| Personal::seal(&keys, subject, value)).collect();
+            sealed.map(|sealed| sealed.try_into().expect("as many as there were values"))
+        });
+        Ok(sealing.await.map_err(|error| Problem::internal(&error))??)
+    }
+
     /// The value; `None` when the person was erased.
     ///
     /// # Errors
@@ -27,7 +46,20 @@ impl App {
                 Code::Unavailable,
                 "a key of this answer has not arrived here yet; try again",
             )),
-            Err(error) => Err(Problem::internal(&error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        match &error {
+            // Who was erased meanwhile is told by their account when they try again.
+            KeyError::Away(_) | KeyError::File(_) | KeyError::Erased => Self::unavailable(&error),
+            KeyError::Damaged(_)
+            | KeyError::Refused(_)
+            | KeyError::WrongMasterKey
+            | KeyError::InvalidMasterKey => Self::internal(&error),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The step has the command id that the registration's process manager would use, so the account is there when the
 //! answer is given, and the manager's own attempt finds it done.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use commands::{
     Actor, Outcome, Request,
@@ -13,7 +13,6 @@ use commands::{
     registration,
 };
 use events::{
-    Personal,
     ids::{AccountId, CommandId, LoginId},
     vocabulary::identity::{AccountEvent, EmailReserved, LoginEvent, Role},
 };
@@ -103,7 +102,7 @@ impl Registering<'_> {
         let (account, roles) = (self.account(), self.newcomer.roles.clone());
         let hash = app.passwords.hash(self.newcomer.password.clone()).await?;
         let values = [self.newcomer.email.clone(), self.newcomer.display_name.clone(), hash];
-        let [email, display_name, password_hash] = seal_first(app, account, values).await?;
+        let [email, display_name, password_hash] = app.seal(account, values).await?;
         let canonical = serde_json::to_vec(self.newcomer).map_err(|error| Problem::internal(&error))?;
         let actor =
             if self.by_system { Actor::System } else { Actor::Account { id: account, roles: roles.clone() } };
@@ -129,19 +128,4 @@ impl Registering<'_> {
         let reserved = reserved.ok_or_else(|| Problem::internal(&"a reservation without its event"))?;
         Ok((reserved, place))
     }
-}
-
-/// Seals the first values of a new account: making its key waits for the disk.
-async fn seal_first(
-    app: &App,
-    account: AccountId,
-    values: [String; 3],
-) -> Result<[Personal<String>; 3], Problem> {
-    let keys = Arc::clone(&app.keys);
-    let sealed = tokio::task::spawn_blocking(move || {
-        let [first, second, third] = values.map(|value| Personal::seal(&keys, account, &value));
-        Ok::<_, events::keys::KeyError>([first?, second?, third?])
-    });
-    let sealed = sealed.await.map_err(|error| Problem::internal(&error))?;
-    sealed.map_err(|error| Problem::unavailable(&error))
 }

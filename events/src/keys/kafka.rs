@@ -260,9 +260,11 @@ impl Exchange for KafkaExchange {
             Some(consumer) => consumer,
             None => self.consumer()?,
         };
-        let asked = consumer.fetch_watermarks(&self.plan.name, 0, END_WAIT);
+        // A client that could not tell may go on asking a broker that leads no more: the next question gets a new one.
+        let (_, end) = consumer
+            .fetch_watermarks(&self.plan.name, 0, END_WAIT)
+            .map_err(|error| away("the topic's end cannot be seen", &error))?;
         *ends = Some(consumer);
-        let (_, end) = asked.map_err(|error| away("the topic's end cannot be seen", &error))?;
         let end = end.unsigned_abs();
         self.end_seen.store(end, Ordering::Relaxed);
         Ok(end)

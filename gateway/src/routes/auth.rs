@@ -12,7 +12,6 @@ use commands::{
 };
 use data_encoding::HEXLOWER;
 use events::{
-    Personal,
     ids::{AccountId, CommandId, SessionId},
     vocabulary::identity::{Role, SessionEnd},
 };
@@ -116,7 +115,7 @@ async fn log_in(
     }
     let roles = state.roles().clone();
     let device = asked.device.as_deref().unwrap_or("unnamed").to_owned();
-    let device = Personal::seal(&app.keys, account, &device).map_err(|error| Problem::unavailable(&error))?;
+    let [device] = app.seal(account, [device]).await?;
     let command_id = CommandId::fresh();
     let session: SessionId = command_id.derive(0);
     let outcome = app

@@ -8,7 +8,7 @@ use commands::{
     job::{Job, JobCommand},
 };
 use events::{
-    Money, Personal, Version,
+    Money, Version,
     ids::{BidId, CommandId, ContractId, JobId},
     vocabulary::jobs::{BidTerms, JobEvent, ProposedMilestone},
 };
@@ -93,8 +93,8 @@ pub struct NewBid {
 
 impl NewBid {
     /// As the decider takes it, with the worker's words sealed.
-    fn sealed(&self, app: &App, person: &Person) -> Result<BidTerms, Problem> {
-        let cover_letter = Personal::seal(&app.keys, person.id, &self.cover_letter);
+    async fn sealed(&self, app: &App, person: &Person) -> Result<BidTerms, Problem> {
+        let [cover_letter] = app.seal(person.id, [self.cover_letter.clone()]).await?;
         let milestone = |milestone: &NewMilestone| ProposedMilestone {
             title: milestone.title.clone(),
             amount: milestone.amount,
@@ -102,7 +102,7 @@ impl NewBid {
         Ok(BidTerms {
             amount: self.amount,
             milestones: self.milestones.iter().map(milestone).collect(),
-            cover_letter: cover_letter.map_err(|error| Problem::unavailable(&error))?,
+            cover_letter,
         })
     }
 }
@@ -140,7 +140,7 @@ async fn submit(
 ) -> Result<Created<BidChanged>, Problem> {
     let command_id = intent.command_id(&person.actor);
     let bid: BidId = command_id.derive(0);
-    let command = JobCommand::SubmitBid { terms: asked.sealed(&app, &person)? };
+    let command = JobCommand::SubmitBid { terms: asked.sealed(&app, &person).await? };
     let asking = Asking { intent: &intent, actor: &person.actor, command_id, job, expected: None };
     let outcome = asking.command(&app, command, &asked).await?;
     let answer = changed(&app, &intent, job, bid, &outcome);
@@ -155,7 +155,7 @@ async fn revise(
     intent: Intent,
     Body(asked): Body<NewBid>,
 ) -> Result<Answer<BidChanged>, Problem> {
-    let command = JobCommand::ReviseBid { bid, terms: asked.sealed(&app, &person)? };
+    let command = JobCommand::ReviseBid { bid, terms: asked.sealed(&app, &person).await? };
     let asking = Asking::new(&intent, &person.actor, job, expected);
     let outcome = asking.command(&app, command, &asked).await?;
     Ok(changed(&app, &intent, job, bid, &outcome))
