@@ -105,16 +105,15 @@ impl Field {
         }
         let acknowledged: Vec<_> = bidders.into_iter().flat_map(|bidder| bidder.acknowledged).collect();
         let (commits, commands) = copies::hold_what_was_acknowledged(&held[0], &self.jobs, &acknowledged);
-        let sum = |name: &str| reports.iter().filter_map(|report| report[name].as_u64()).sum::<u64>();
+        // Every copy judges every record: the one that was not restarted has seen them all.
+        let voids = reports.iter().filter_map(|report| report["voids"].as_u64()).max().unwrap_or_default();
         let mut times: Vec<Instant> = acknowledged.iter().map(|known| known.at).collect();
         times.sort_unstable();
         let seconds = times[times.len() - 1].duration_since(times[0]).as_secs_f64();
         eprintln!(
-            "{title}: {commands} commands in {seconds:.1} s, {:.1} a commit; since their last start the gateways saw {} voids \
-             and {} conflicts; the longest silence took {:.2} s; repeated: {repeated:?}",
+            "{title}: {commands} commands in {seconds:.1} s, {:.1} a commit; {voids} records void beside {commits} commits \
+             (as far as the gateway that ran longest saw); the longest silence took {:.2} s; repeated: {repeated:?}",
             commands as f64 / commits as f64,
-            sum("voids"),
-            sum("conflicts"),
             longest_silence(&times, times[0]).as_secs_f64(),
         );
         for (what, moment) in moments {
