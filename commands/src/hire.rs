@@ -296,6 +296,13 @@ impl ProcessManager for Hire {
             | Event::Session(_)
             | Event::Registration(_)
             | Event::Hire(_)
+            | Event::Payment(_)
+            | Event::Escrow(_)
+            | Event::Wallet(_)
+            | Event::Payout(_)
+            | Event::PaymentMethod(_)
+            | Event::PayoutDestination(_)
+            | Event::Receipt(_)
             | Event::TestClock(_) => None,
         }
     }

@@ -8,20 +8,27 @@
 pub mod account;
 pub mod aggregate;
 pub mod contract;
+pub mod escrow;
 pub mod executor;
 pub mod hire;
 pub mod job;
 pub mod login;
+pub mod payment;
+pub mod payment_method;
+pub mod payout;
+pub mod payout_destination;
 pub mod policy;
 mod pricing;
 pub mod process;
+pub mod receipt;
 pub mod registration;
 mod rejection;
 pub mod session;
 pub mod test_clock;
+pub mod wallet;
 
 pub use aggregate::{Actor, Aggregate, Context, Rejection, RejectionKind};
 pub use executor::{
     CommandError, Conflict, Executor, ExecutorSettings, ExecutorStats, Loaded, Outage, Outcome, Request,
 };
-pub use policy::Policy;
+pub use policy::{MoneyPolicy, Policy};

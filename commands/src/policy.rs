@@ -1,5 +1,6 @@
 //! The settings that deciders heed. What a setting decided is written into the event; folds read none of them.
 
+use events::Money;
 use serde::{Deserialize, Serialize};
 
 /// Periods (milliseconds) and bounds of the marketplace. All of them are settings.
@@ -22,6 +23,37 @@ pub struct Policy {
     pub bids_per_job_max: usize,
     /// Milestones a bid may propose.
     pub milestones_per_bid_max: usize,
+    /// What concerns money. Not settable yet: nothing asks for money before there are routes that do.
+    #[serde(skip)]
+    pub money: MoneyPolicy,
+}
+
+/// Periods (milliseconds), shares and bounds that concern money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoneyPolicy {
+    /// The platform's share of what escrow releases, in 1/10 000.
+    pub fee_basis_points: u32,
+    /// A payment that was not confirmed expires after this.
+    pub payment_expires_after_ms: i64,
+    /// How often one payment may be attempted.
+    pub payment_attempts_max: u32,
+    /// What was earned becomes available after this.
+    pub earnings_hold_ms: i64,
+    /// Payouts are sent in batches, this far apart.
+    pub payout_batch_every_ms: i64,
+    /// How often the provider is told to pay before a payout is given up.
+    pub payout_attempts_max: u32,
+    /// Payouts of at least this much, in whole units of their currency, are looked at first.
+    pub payout_reviewed_from_units: i64,
+}
+
+impl MoneyPolicy {
+    /// A payout of this much is looked at first.
+    pub fn is_reviewed(&self, amount: Money) -> bool {
+        let unit = 10_i128.pow(amount.currency().exponent());
+        i128::from(amount.minor()) >= i128::from(self.payout_reviewed_from_units) * unit
+    }
 }
 
 impl Policy {
@@ -31,6 +63,7 @@ impl Policy {
 }
 
 const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 impl Default for Policy {
@@ -44,6 +77,21 @@ impl Default for Policy {
             session_rotation_grace_ms: 10_000,
             bids_per_job_max: 500,
             milestones_per_bid_max: 50,
+            money: MoneyPolicy::default(),
+        }
+    }
+}
+
+impl Default for MoneyPolicy {
+    fn default() -> Self {
+        Self {
+            fee_basis_points: 1_000,
+            payment_expires_after_ms: 15 * MINUTE_MS,
+            payment_attempts_max: 10,
+            earnings_hold_ms: 5 * DAY_MS,
+            payout_batch_every_ms: HOUR_MS,
+            payout_attempts_max: 3,
+            payout_reviewed_from_units: 5_000,
         }
     }
 }

@@ -312,6 +312,13 @@ impl ProcessManager for Registration {
             | Event::Job(_)
             | Event::Contract(_)
             | Event::Hire(_)
+            | Event::Payment(_)
+            | Event::Escrow(_)
+            | Event::Wallet(_)
+            | Event::Payout(_)
+            | Event::PaymentMethod(_)
+            | Event::PayoutDestination(_)
+            | Event::Receipt(_)
             | Event::TestClock(_) => None,
         }
     }

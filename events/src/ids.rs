@@ -10,6 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::{Builder, Uuid};
 
+use crate::money::Currency;
+
 /// A newtype over 128 bits with a prefix that names its kind.
 pub trait Id: Copy + Eq + Ord + fmt::Display + FromStr<Err = InvalidId> + Send + Sync + 'static {
     /// What stands before the underscore, `"job"` for instance.
@@ -107,6 +109,24 @@ ids! {
     RegistrationId = "reg";
     /// One run of the hire process manager.
     HireId = "hir";
+    /// What a client pays for one milestone.
+    PaymentId = "pay";
+    /// One milestone's money; its bits are a hash of contract and milestone.
+    EscrowId = "esc";
+    /// One user's money in one currency; its bits are a hash of the two.
+    WalletId = "wal";
+    /// Money that leaves a wallet for a bank.
+    PayoutId = "out";
+    /// What somebody pays with.
+    PaymentMethodId = "pmt";
+    /// Where somebody is paid.
+    PayoutDestinationId = "dst";
+    /// One event of a payment provider; its bits are a hash of the provider's name and its id of the event.
+    ReceiptId = "rcp";
+    /// Money on its way from one aggregate to another; the receiver takes it once.
+    TransferId = "trf";
+    /// Money in a wallet that cannot be spent.
+    HoldId = "hld";
     /// The clock of a development server; there is one, with the bits all zero.
     TestClockId = "clk";
     /// One event on the log.
@@ -157,6 +177,30 @@ impl CommandId {
     pub fn derive<I: Id>(self, ordinal: u32) -> I {
         let hash = hash_parts(&[b"derived", I::PREFIX.as_bytes(), self.0.as_bytes(), &ordinal.to_be_bytes()]);
         I::from_uuid(with_time_of(self.0, hash))
+    }
+}
+
+impl EscrowId {
+    /// The escrow of the milestone with this number, from 1.
+    pub fn of(contract: ContractId, milestone: u32) -> Self {
+        let parts: [&[u8]; 3] = [b"escrow", contract.0.as_bytes(), &milestone.to_be_bytes()];
+        Self(with_time_of(contract.0, hash_parts(&parts)))
+    }
+}
+
+impl WalletId {
+    /// The wallet of `account` in `currency`.
+    pub fn of(account: AccountId, currency: Currency) -> Self {
+        let parts: [&[u8]; 3] = [b"wallet", account.0.as_bytes(), currency.code().as_bytes()];
+        Self(with_time_of(account.0, hash_parts(&parts)))
+    }
+}
+
+impl ReceiptId {
+    /// The receipt of what `provider` calls `event`.
+    pub fn of(provider: &str, event: &str) -> Self {
+        let hash = hash_parts(&[b"receipt", provider.as_bytes(), event.as_bytes()]);
+        Self(Builder::from_custom_bytes(hash).into_uuid())
     }
 }
 

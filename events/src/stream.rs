@@ -39,6 +39,8 @@ names! {
         Identity = "identity",
         /// Jobs with their bids, contracts with their milestones.
         Jobs = "jobs",
+        /// Payments, escrow, wallets, payouts.
+        Payments = "payments",
         /// The running of Guildhall itself.
         Admin = "admin",
     }
@@ -68,6 +70,20 @@ names! {
         Contract = "contract",
         /// `hire`: a process manager.
         Hire = "hire",
+        /// `payment`: what a client pays for one milestone, see [`crate::vocabulary::payments`].
+        Payment = "payment",
+        /// `escrow`: one milestone's money.
+        Escrow = "escrow",
+        /// `wallet`: one user's money in one currency.
+        Wallet = "wallet",
+        /// `payout`: money that leaves a wallet for a bank.
+        Payout = "payout",
+        /// `payment_method`: what somebody pays with.
+        PaymentMethod = "payment_method",
+        /// `payout_destination`: where somebody is paid.
+        PayoutDestination = "payout_destination",
+        /// `receipt`: one event of a payment provider.
+        Receipt = "receipt",
         /// `test_clock`: the one stream that moves domain time in development.
         TestClock = "test_clock",
     }
@@ -79,6 +95,13 @@ impl Category {
         match self {
             Self::Account | Self::Login | Self::Session | Self::Registration => Service::Identity,
             Self::Job | Self::Contract | Self::Hire => Service::Jobs,
+            Self::Payment
+            | Self::Escrow
+            | Self::Wallet
+            | Self::Payout
+            | Self::PaymentMethod
+            | Self::PayoutDestination
+            | Self::Receipt => Service::Payments,
             Self::TestClock => Service::Admin,
         }
     }

@@ -125,6 +125,13 @@ impl Projection for JobDetails {
             | Event::Session(_)
             | Event::Registration(_)
             | Event::Hire(_)
+            | Event::Payment(_)
+            | Event::Escrow(_)
+            | Event::Wallet(_)
+            | Event::Payout(_)
+            | Event::PaymentMethod(_)
+            | Event::PayoutDestination(_)
+            | Event::Receipt(_)
             | Event::TestClock(_) => Ok(Applied::Skipped("neither a job's nor a contract's event")),
         }
     }

@@ -24,6 +24,13 @@ pub fn for_each_aggregate(visitor: &mut impl AggregateVisitor) {
     visitor.visit::<commands::job::Job>();
     visitor.visit::<commands::contract::Contract>();
     visitor.visit::<commands::hire::Hire>();
+    visitor.visit::<commands::payment::Payment>();
+    visitor.visit::<commands::escrow::Escrow>();
+    visitor.visit::<commands::wallet::Wallet>();
+    visitor.visit::<commands::payout::Payout>();
+    visitor.visit::<commands::payment_method::PaymentMethod>();
+    visitor.visit::<commands::payout_destination::PayoutDestination>();
+    visitor.visit::<commands::receipt::Receipt>();
     visitor.visit::<commands::test_clock::TestClock>();
 }
 

@@ -13,6 +13,9 @@ use crate::{
     hire::Hire,
     job::{Job, JobCommand},
     login::Login,
+    payment::Payment,
+    payout::Payout,
+    receipt::Receipt,
     registration::Registration,
 };
 use events::{
@@ -92,11 +95,18 @@ pub async fn dispatch_step_from(
             carry_out_with_those_before::<Registration>(executor, stream, number, origin).await
         }
         Category::Hire => carry_out_with_those_before::<Hire>(executor, stream, number, origin).await,
+        Category::Receipt => carry_out_with_those_before::<Receipt>(executor, stream, number, origin).await,
         Category::Account
         | Category::Login
         | Category::Session
         | Category::Job
         | Category::Contract
+        | Category::Payment
+        | Category::Escrow
+        | Category::Wallet
+        | Category::Payout
+        | Category::PaymentMethod
+        | Category::PayoutDestination
         | Category::TestClock => Err(ProcessError::Poison(format!("{stream} is no process manager"))),
     }
 }
@@ -142,6 +152,12 @@ async fn carry_out(
         }
         StepCommand::Contract(id, command) => {
             attempt(executor, step_request::<Contract>(manager, number, id, command, origin)).await
+        }
+        StepCommand::Payment(id, command) => {
+            attempt(executor, step_request::<Payment>(manager, number, id, command, origin)).await
+        }
+        StepCommand::Payout(id, command) => {
+            attempt(executor, step_request::<Payout>(manager, number, id, command, origin)).await
         }
     }
 }
@@ -193,6 +209,13 @@ pub async fn fire_timer(
         | Category::Login
         | Category::Session
         | Category::Contract
+        | Category::Payment
+        | Category::Escrow
+        | Category::Wallet
+        | Category::Payout
+        | Category::PaymentMethod
+        | Category::PayoutDestination
+        | Category::Receipt
         | Category::TestClock => Err(unknown_timer(stream, timer)),
     }
 }

@@ -7,14 +7,14 @@
 
 use events::{
     RecordedEvent,
-    ids::{AccountId, ContractId, JobId, LoginId},
+    ids::{AccountId, ContractId, JobId, LoginId, PaymentId, PayoutId},
     vocabulary::StepOutcome,
 };
 use serde::Serialize;
 
 use crate::{
     account::AccountCommand, aggregate::Aggregate, contract::ContractCommand, job::JobCommand,
-    login::LoginCommand, rejection::rejections,
+    login::LoginCommand, payment::PaymentCommand, payout::PayoutCommand, rejection::rejections,
 };
 
 mod dispatch;
@@ -27,7 +27,7 @@ pub(crate) use draft::Draft;
 pub(crate) use steps::{StepState, Steps};
 
 /// An aggregate that drives others.
-pub trait ProcessManager: Aggregate<Command: Serialize, Rejection = ProcessRejection> {
+pub trait ProcessManager: Aggregate<Command: Serialize> {
     /// The instance that `event` concerns and what it is told; `None` for events that are nothing to this manager.
     fn react(event: &RecordedEvent) -> Option<(Self::Id, Self::Command)>;
 
@@ -56,6 +56,10 @@ pub enum StepCommand {
     Job(JobId, JobCommand),
     /// To a contract.
     Contract(ContractId, ContractCommand),
+    /// To a payment.
+    Payment(PaymentId, PaymentCommand),
+    /// To a payout.
+    Payout(PayoutId, PayoutCommand),
 }
 
 rejections! {

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use commands::Actor;
 use events::{
     Category, Id, Money, Personal, StreamId, Timestamp,
-    ids::{AccountId, BidId, CommandId, ContractId, HireId, JobId, KeyId, LoginId},
+    ids::{
+        AccountId, BidId, CommandId, ContractId, EscrowId, HireId, HoldId, JobId, KeyId, LoginId, PaymentId,
+        PayoutId, TransferId,
+    },
     personal::Sealed,
     vocabulary::{
         identity::Role,
@@ -153,4 +156,31 @@ pub fn contract_terms() -> ContractTerms {
         price: amount,
         milestones,
     }
+}
+
+// ---- money on its way ----
+
+pub fn the_payment() -> PaymentId {
+    id(0xd1)
+}
+
+pub fn the_escrow() -> EscrowId {
+    EscrowId::of(the_contract(), 1)
+}
+
+pub fn the_payout() -> PayoutId {
+    id(0xf1)
+}
+
+pub fn transfer(number: u128) -> TransferId {
+    id(0x7000 + number)
+}
+
+pub fn hold(number: u128) -> HoldId {
+    id(0x8000 + number)
+}
+
+/// The `ordinal`-th transfer that command 1 brings into the world.
+pub fn fresh_transfer(ordinal: u32) -> TransferId {
+    command_id(1).derive(ordinal)
 }

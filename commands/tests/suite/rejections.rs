@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use commands::{
-    Rejection, RejectionKind, account::AccountRejection, contract::ContractRejection, job::JobRejection,
-    login::LoginRejection, process::ProcessRejection, session::SessionRejection,
-    test_clock::TestClockRejection,
+    Rejection, RejectionKind, account::AccountRejection, contract::ContractRejection,
+    escrow::EscrowRejection, job::JobRejection, login::LoginRejection, payment::PaymentRejection,
+    payment_method::PaymentMethodRejection, payout::PayoutRejection,
+    payout_destination::PayoutDestinationRejection, process::ProcessRejection, receipt::ReceiptRejection,
+    session::SessionRejection, test_clock::TestClockRejection, wallet::WalletRejection,
 };
 
 fn all() -> Vec<(&'static str, &'static str, RejectionKind, String)> {
@@ -19,11 +21,18 @@ fn all() -> Vec<(&'static str, &'static str, RejectionKind, String)> {
     [
         of("account", AccountRejection::ALL),
         of("contract", ContractRejection::ALL),
+        of("escrow", EscrowRejection::ALL),
         of("job", JobRejection::ALL),
         of("login", LoginRejection::ALL),
+        of("payment", PaymentRejection::ALL),
+        of("payment_method", PaymentMethodRejection::ALL),
+        of("payout", PayoutRejection::ALL),
+        of("payout_destination", PayoutDestinationRejection::ALL),
         of("process", ProcessRejection::ALL),
+        of("receipt", ReceiptRejection::ALL),
         of("session", SessionRejection::ALL),
         of("test_clock", TestClockRejection::ALL),
+        of("wallet", WalletRejection::ALL),
     ]
     .concat()
 }

@@ -11,6 +11,8 @@ use commands::{
     hire::Hire,
     job::Job,
     login::Login,
+    payment::Payment,
+    payout::Payout,
     process::{ProcessManager, StepCommand},
     registration::Registration,
 };
@@ -44,6 +46,8 @@ pub struct World {
     contracts: Streams<Contract>,
     registrations: Streams<Registration>,
     hires: Streams<Hire>,
+    payments: Streams<Payment>,
+    payouts: Streams<Payout>,
 }
 
 /// An aggregate that lives in the world.
@@ -61,7 +65,7 @@ macro_rules! inhabitants {
 
 inhabitants! {
     Account in accounts, Login in logins, Job in jobs, Contract in contracts,
-    Registration in registrations, Hire in hires
+    Registration in registrations, Hire in hires, Payment in payments, Payout in payouts
 }
 
 impl World {
@@ -77,6 +81,8 @@ impl World {
             contracts: BTreeMap::new(),
             registrations: BTreeMap::new(),
             hires: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            payouts: BTreeMap::new(),
         }
     }
 
@@ -203,6 +209,12 @@ impl World {
             }
             StepCommand::Contract(to, command) => {
                 self.execute::<Contract>(to, &command, command_id, actor.clone()).map(drop)
+            }
+            StepCommand::Payment(to, command) => {
+                self.execute::<Payment>(to, &command, command_id, actor.clone()).map(drop)
+            }
+            StepCommand::Payout(to, command) => {
+                self.execute::<Payout>(to, &command, command_id, actor.clone()).map(drop)
             }
         };
         if !outcome_is_lost {

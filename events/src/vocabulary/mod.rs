@@ -17,6 +17,7 @@ use crate::{
 pub mod admin;
 pub mod identity;
 pub mod jobs;
+pub mod payments;
 
 /// The events of one category of streams.
 pub trait DomainEvent:
@@ -189,6 +190,13 @@ union! {
     Job => jobs::JobEvent,
     Contract => jobs::ContractEvent,
     Hire => jobs::HireEvent,
+    Payment => payments::PaymentEvent,
+    Escrow => payments::EscrowEvent,
+    Wallet => payments::WalletEvent,
+    Payout => payments::PayoutEvent,
+    PaymentMethod => payments::PaymentMethodEvent,
+    PayoutDestination => payments::PayoutDestinationEvent,
+    Receipt => payments::ReceiptEvent,
     TestClock => admin::TestClockEvent,
 }
 
@@ -224,9 +232,18 @@ impl Event {
             Self::Job(event) => event.timer_changes(),
             Self::Registration(event) => event.timer_changes(),
             Self::Hire(event) => event.timer_changes(),
-            Self::Account(_) | Self::Login(_) | Self::Session(_) | Self::Contract(_) | Self::TestClock(_) => {
-                Vec::new()
-            }
+            Self::Account(_)
+            | Self::Login(_)
+            | Self::Session(_)
+            | Self::Contract(_)
+            | Self::Payment(_)
+            | Self::Escrow(_)
+            | Self::Wallet(_)
+            | Self::Payout(_)
+            | Self::PaymentMethod(_)
+            | Self::PayoutDestination(_)
+            | Self::Receipt(_)
+            | Self::TestClock(_) => Vec::new(),
         }
     }
 
@@ -235,11 +252,18 @@ impl Event {
         match self {
             Self::Registration(event) => event.step_change(),
             Self::Hire(event) => event.step_change(),
+            Self::Receipt(event) => event.step_change(),
             Self::Account(_)
             | Self::Login(_)
             | Self::Session(_)
             | Self::Job(_)
             | Self::Contract(_)
+            | Self::Payment(_)
+            | Self::Escrow(_)
+            | Self::Wallet(_)
+            | Self::Payout(_)
+            | Self::PaymentMethod(_)
+            | Self::PayoutDestination(_)
             | Self::TestClock(_) => None,
         }
     }

@@ -33,6 +33,13 @@ fn written(event: Event) -> Value {
         Event::Job(event) => serde_json::to_value(event),
         Event::Contract(event) => serde_json::to_value(event),
         Event::Hire(event) => serde_json::to_value(event),
+        Event::Payment(event) => serde_json::to_value(event),
+        Event::Escrow(event) => serde_json::to_value(event),
+        Event::Wallet(event) => serde_json::to_value(event),
+        Event::Payout(event) => serde_json::to_value(event),
+        Event::PaymentMethod(event) => serde_json::to_value(event),
+        Event::PayoutDestination(event) => serde_json::to_value(event),
+        Event::Receipt(event) => serde_json::to_value(event),
         Event::TestClock(event) => serde_json::to_value(event),
     };
     written.expect("an event serialises")

@@ -1,0 +1,112 @@
+//! The rules of a payment once money came: what goes back, and when it has gone.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use events::{
+    Money,
+    ids::TransferId,
+    vocabulary::payments::{PaymentRefundRequested, PaymentRefunded, PaymentTransferReturned, RefundReason},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Bill, Decision, PaymentRejection, PaymentStatus, attempts::number_after};
+
+/// Money that goes back to the payer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Refund {
+    pub(super) attempt: u32,
+    pub(super) amount: Money,
+    pub(super) reason: RefundReason,
+    pub(super) paid: bool,
+}
+
+/// What the effect of an open refund needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OpenRefund {
+    /// The refund's number; with the payment's id it is the effect's key.
+    pub refund: u32,
+    /// The attempt that brought the money in.
+    pub attempt: u32,
+    /// How much.
+    pub amount: Money,
+}
+
+impl Bill {
+    /// The manager that asks knows that escrow does not have the money: it refused it for ever, or sent it itself.
+    pub(super) fn take_back(&self, transfer: TransferId, amount: Money) -> Decision {
+        if self.returned.contains(&transfer) {
+            return Ok(Vec::new());
+        }
+        let attempt = self.paid_by.ok_or(PaymentRejection::NotInEscrow)?;
+        if !amount.is_positive() {
+            return Err(PaymentRejection::AmountNotPositive);
+        }
+        let away = self.created.amount.checked_sub(self.sum_of(|refund| refund.is_of_the_price()));
+        let in_escrow = away.map_err(|_| PaymentRejection::NotInEscrow)?;
+        if amount.currency() != in_escrow.currency() || amount.minor() > in_escrow.minor() {
+            return Err(PaymentRejection::NotInEscrow);
+        }
+        let returned = PaymentTransferReturned { transfer, amount };
+        let refund = self.next_refund(attempt, amount, RefundReason::Returned);
+        Ok(vec![returned.into(), refund.into()])
+    }
+
+    pub(super) fn confirm_refund(&self, number: u32) -> Decision {
+        let index = (number as usize).checked_sub(1);
+        let refund = index.and_then(|index| self.refunds.get(index));
+        let refund = refund.ok_or(PaymentRejection::RefundNotFound)?;
+        let refunded = PaymentRefunded { refund: number, amount: refund.amount };
+        Ok(if refund.paid { Vec::new() } else { vec![refunded.into()] })
+    }
+
+    pub(super) fn next_refund(
+        &self,
+        attempt: u32,
+        amount: Money,
+        reason: RefundReason,
+    ) -> PaymentRefundRequested {
+        PaymentRefundRequested { refund: number_after(self.refunds.len()), attempt, amount, reason }
+    }
+
+    pub(super) fn set_refunded(&mut self, number: u32) {
+        let index = (number as usize).checked_sub(1);
+        let Some(refund) = index.and_then(|index| self.refunds.get_mut(index)) else { return };
+        refund.paid = true;
+        // What came late or twice was never the price: that it went back changes nothing about the payment.
+        if refund.is_of_the_price() {
+            let back = self.sum_of(|refund| refund.is_of_the_price() && refund.paid);
+            let all = back == self.created.amount;
+            self.status = if all { PaymentStatus::Refunded } else { PaymentStatus::PartlyRefunded };
+        }
+    }
+
+    pub(super) fn open_refunds(&self) -> impl Iterator<Item = OpenRefund> + '_ {
+        let open = (1..).zip(&self.refunds).filter(|(_, refund)| !refund.paid);
+        open.map(|(number, refund)| OpenRefund {
+            refund: number,
+            attempt: refund.attempt,
+            amount: refund.amount,
+        })
+    }
+
+    pub(super) fn payable(&self) -> Money {
+        self.sum_of(|refund| !refund.paid)
+    }
+
+    fn sum_of(&self, which: impl Fn(&Refund) -> bool) -> Money {
+        let amounts = self.refunds.iter().filter(|refund| which(refund)).map(|refund| refund.amount);
+        let sum = Money::sum(self.created.amount.currency(), amounts);
+        // A bounded number of attempts, each of the price; the price itself goes back at most once.
+        sum.unwrap_or(Money::new(i64::MAX, self.created.amount.currency()))
+    }
+}
+
+impl Refund {
+    /// It is money that had gone to escrow.
+    fn is_of_the_price(&self) -> bool {
+        match self.reason {
+            RefundReason::Returned => true,
+            RefundReason::Late | RefundReason::Repeated => false,
+        }
+    }
+}
