@@ -124,12 +124,15 @@ impl PendingAppends {
                     if appended.is_some() {
                         let round_trip = pending.published.map(|at| now.saturating_duration_since(at));
                         state.turns.won(*stream, *commit, round_trip, now);
+                    } else {
+                        state.turns.lost(*stream, now);
                     }
                     answers.push((pending, appended.map_or(conflict.clone(), Ok)));
                 }
                 None => state.turns.foreign(*stream, *commit, appended.is_some(), now),
             }
             for passed in state.passed(*stream, *head) {
+                state.turns.lost(*stream, now);
                 answers.extend(state.remove(passed).map(|pending| (pending, conflict.clone())));
             }
         }

@@ -2,8 +2,9 @@
 //!
 //! Without turns two processes that want the same stream decide at the same time, and of two commits one is void. So the
 //! winner on a stream, where it saw another process's record a moment ago, holds its next commit back until one of theirs has
-//! passed, which makes it a conflict before it was published, or until the others have had time enough for one. It is only an
-//! optimisation: whoever does not take turns changes no verdict. Of three processes two still collide, at every commit.
+//! passed, which makes it a conflict before it was published, or until the others have had time enough for one. Where several
+//! others want the stream, who has lost only once lets those go first who have lost more often. It is only an optimisation:
+//! whoever does not take turns changes no verdict.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use crate::{ids::CommitId, stream::StreamId};
 const STREAMS_MAX: usize = 4096;
 /// A stream is contended while another process's record on it is younger than this, or than three round trips.
 const CONTENDED_FOR: Duration = Duration::from_millis(20);
+/// Who has lost so often in a row waits for nobody.
+const PATIENT_LOSSES: u32 = 2;
 /// The assumed time from publishing to judging, until it was measured.
 const ROUND_TRIP: Duration = Duration::from_millis(4);
 /// Two round trips are waited for, within these bounds.
@@ -30,15 +33,21 @@ pub(super) struct Turns {
     contended_until: Option<Instant>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Turn {
     /// Our last valid commit, and when it was judged.
-    won: CommitId,
-    won_at: Instant,
+    won: Option<(CommitId, Instant)>,
     /// When another process's record was judged last, valid or not.
     foreign_at: Option<Instant>,
-    /// Another process's commit became valid behind ours.
+    /// Another process's commit became valid behind ours, or we never had one.
     passed: bool,
+    /// Records of others, that were void behind the last valid commit.
+    voids: u32,
+    /// When two others were last seen to want the stream at once.
+    crowded_at: Option<Instant>,
+    /// Commits of ours in a row that others were faster than, and when the last one was.
+    losses: u32,
+    lost_at: Option<Instant>,
 }
 
 impl Default for Turns {
@@ -59,28 +68,61 @@ impl Turns {
         if let Some(measured) = round_trip {
             self.round_trip = (self.round_trip * 7 + measured) / 8;
         }
-        let foreign_at = self.streams.get(&stream).and_then(|turn| turn.foreign_at);
-        let turn = Turn { won: commit, won_at: now, foreign_at, passed: false };
-        if self.is_contended(&turn) {
-            self.contended_until = Some(now + self.contended_for());
-        }
+        let known = self.streams.get(&stream).copied().unwrap_or_default();
+        let turn =
+            Turn { won: Some((commit, now)), passed: false, voids: 0, losses: 0, lost_at: None, ..known };
+        self.watch(&turn, now);
+        self.streams.insert(stream, turn);
+    }
+
+    /// A commit of ours became void, or will be whenever it comes: another process was faster.
+    pub(super) fn lost(&mut self, stream: StreamId, now: Instant) {
+        let known = self.streams.get(&stream).copied().unwrap_or(Turn { passed: true, ..Turn::default() });
+        let turn = Turn { losses: known.losses + 1, lost_at: Some(now), foreign_at: Some(now), ..known };
+        self.watch(&turn, now);
         self.streams.insert(stream, turn);
     }
 
     /// A record that is not pending here was judged. One of ours that arrives twice is nobody else's.
     pub(super) fn foreign(&mut self, stream: StreamId, commit: CommitId, valid: bool, now: Instant) {
         let Some(mut turn) = self.streams.get_mut(&stream) else { return };
-        if turn.won != commit {
-            turn.foreign_at = Some(now);
-            turn.passed |= valid;
+        if turn.won.is_some_and(|(won, _)| won == commit) {
+            return;
+        }
+        turn.foreign_at = Some(now);
+        if valid {
+            turn.passed = true;
+            turn.voids = 0;
+        } else {
+            turn.voids += 1;
+            // Whoever stands behind the last valid commit, if it is not ours, and everybody who lost to it.
+            if turn.voids + u32::from(turn.passed) >= 2 {
+                turn.crowded_at = Some(now);
+            }
+        }
+    }
+
+    fn watch(&mut self, turn: &Turn, now: Instant) {
+        if self.is_recent(turn.foreign_at, now) {
+            self.contended_until = Some(now + self.contended_for());
         }
     }
 
     /// Until when the next commit on `stream` should be held back; `None` when it may go.
     pub(super) fn held_until(&self, stream: StreamId, now: Instant) -> Option<Instant> {
         let turn = self.streams.get(&stream)?;
-        let until = turn.won_at + (self.round_trip * 2).clamp(HOLD_MIN, HOLD_MAX);
-        (self.is_contended(turn) && !turn.passed && now < until).then_some(until)
+        let until = match (turn.won, turn.lost_at) {
+            // The winner lets one pass.
+            (Some((_, won_at)), _) if !turn.passed && self.is_recent(turn.foreign_at, won_at) => {
+                won_at + (self.round_trip * 2).clamp(HOLD_MIN, HOLD_MAX)
+            }
+            // Of several who lost, those go first who have lost more often.
+            (_, Some(lost_at)) if turn.losses < PATIENT_LOSSES && self.is_recent(turn.crowded_at, now) => {
+                lost_at + self.round_trip.clamp(HOLD_MIN, HOLD_MAX)
+            }
+            _ => return None,
+        };
+        (now < until).then_some(until)
     }
 
     /// Whether commits may be held back now, so that somebody has to look when their time is over.
@@ -88,10 +130,9 @@ impl Turns {
         self.contended_until.is_some_and(|until| now < until)
     }
 
-    /// Another process's record was judged shortly before our last one.
-    fn is_contended(&self, turn: &Turn) -> bool {
-        let since = turn.foreign_at.map(|at| turn.won_at.saturating_duration_since(at));
-        since.is_some_and(|since| since < self.contended_for())
+    /// Whether that was shortly before `now`, or after it.
+    fn is_recent(&self, at: Option<Instant>, now: Instant) -> bool {
+        at.is_some_and(|at| now.saturating_duration_since(at) < self.contended_for())
     }
 
     fn contended_for(&self) -> Duration {
@@ -157,6 +198,23 @@ mod tests {
         story.foreign(4, true);
         assert!(!story.is_held(4));
         assert!(story.turns.is_any_contended(story.at(20)) && !story.turns.is_any_contended(story.at(30)));
+    }
+
+    #[test]
+    fn of_several_who_lost_those_go_first_who_lost_more_often() {
+        let mut story = Story::new();
+        let lose = |story: &mut Story, ms: u64| {
+            story.foreign(ms, true);
+            story.turns.lost(story.stream, story.at(ms));
+        };
+        story.won(0);
+        lose(&mut story, 1);
+        assert!(!story.is_held(1), "one other is no crowd");
+        story.foreign(1, false);
+        assert!(story.is_held(1) && story.is_held(4) && !story.is_held(5), "one round trip");
+        lose(&mut story, 2);
+        story.foreign(2, false);
+        assert!(!story.is_held(2), "the second time in a row");
     }
 
     #[test]

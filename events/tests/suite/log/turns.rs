@@ -87,9 +87,8 @@ fn two_processes_on_hot_streams_share_them_and_few_commits_are_void() {
 
 #[test]
 fn three_processes_on_hot_streams_all_get_their_turns() {
-    // Two of them lost last and go at the same time: turns are no queue.
     let (wins, voids) = contest(3, 20, Duration::from_millis(1));
-    assert!(voids <= 0.55, "{voids}");
+    assert!(voids <= 0.2, "{voids}");
     assert!(wins.iter().all(|own| *own * 5 > wins.iter().sum()), "{wins:?}");
 }
 
