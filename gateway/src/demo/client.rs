@@ -119,6 +119,12 @@ impl Client {
         Self { seen: memory.clone(), ..self.clone() }
     }
 
+    /// A client of each server alone.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        let alone = |base: &String| Self { bases: Arc::from([base.clone()]), ..self.clone() };
+        self.bases.iter().map(alone)
+    }
+
     /// Whose turn it is.
     fn next_base(&self) -> &str {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
