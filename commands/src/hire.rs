@@ -303,6 +303,9 @@ impl ProcessManager for Hire {
             | Event::PaymentMethod(_)
             | Event::PayoutDestination(_)
             | Event::Receipt(_)
+            | Event::Funding(_)
+            | Event::Release(_)
+            | Event::PayoutRun(_)
             | Event::TestClock(_) => None,
         }
     }

@@ -319,6 +319,9 @@ impl ProcessManager for Registration {
             | Event::PaymentMethod(_)
             | Event::PayoutDestination(_)
             | Event::Receipt(_)
+            | Event::Funding(_)
+            | Event::Release(_)
+            | Event::PayoutRun(_)
             | Event::TestClock(_) => None,
         }
     }

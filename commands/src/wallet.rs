@@ -12,7 +12,7 @@ use std::{
 
 use events::{
     Category, Id, Money,
-    ids::{AccountId, HoldId, TransferId, WalletId},
+    ids::{AccountId, HoldId, PayoutId, TransferId, WalletId},
     vocabulary::payments::{
         CreditSource, FundsHeld, HoldDeclined, HoldReason, HoldReleased, WalletCredited, WalletDebited,
         WalletEvent,
@@ -42,6 +42,16 @@ struct Purse {
     account: AccountId,
     posted: Money,
     held: Money,
+}
+
+/// The hold of what `transfer` brought in.
+pub fn hold_of_earnings(transfer: TransferId) -> HoldId {
+    HoldId::from_uuid(transfer.uuid())
+}
+
+/// The hold of what `payout` is to send.
+pub fn hold_of_payout(payout: PayoutId) -> HoldId {
+    HoldId::from_uuid(payout.uuid())
 }
 
 impl Wallet {
@@ -208,7 +218,7 @@ impl Wallet {
             purse.posted.checked_add(credited.amount).map_err(|_| WalletRejection::AmountTooLarge)?;
         }
         let (amount, source) = (credited.amount, credited.source);
-        let hold = HoldId::from_uuid(credited.transfer.uuid());
+        let hold = hold_of_earnings(credited.transfer);
         let mut events = vec![credited.into()];
         match source {
             CreditSource::Escrow { escrow } => {

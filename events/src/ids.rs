@@ -127,6 +127,12 @@ ids! {
     TransferId = "trf";
     /// Money in a wallet that cannot be spent.
     HoldId = "hld";
+    /// One run of the funding process manager.
+    FundingId = "fnd";
+    /// One run of the release process manager.
+    ReleaseId = "rel";
+    /// One run of the payout process manager.
+    PayoutRunId = "prn";
     /// The clock of a development server; there is one, with the bits all zero.
     TestClockId = "clk";
     /// One event on the log.

@@ -84,6 +84,12 @@ names! {
         PayoutDestination = "payout_destination",
         /// `receipt`: one event of a payment provider.
         Receipt = "receipt",
+        /// `funding`: a process manager.
+        Funding = "funding",
+        /// `release`: a process manager.
+        Release = "release",
+        /// `payout_run`: a process manager.
+        PayoutRun = "payout_run",
         /// `test_clock`: the one stream that moves domain time in development.
         TestClock = "test_clock",
     }
@@ -101,7 +107,10 @@ impl Category {
             | Self::Payout
             | Self::PaymentMethod
             | Self::PayoutDestination
-            | Self::Receipt => Service::Payments,
+            | Self::Receipt
+            | Self::Funding
+            | Self::Release
+            | Self::PayoutRun => Service::Payments,
             Self::TestClock => Service::Admin,
         }
     }

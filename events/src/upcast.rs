@@ -8,14 +8,22 @@ use crate::{envelope::DecodeError, stream::Category, vocabulary::Event};
 pub type Upcaster = fn(Value) -> Option<Value>;
 
 /// Every step there is: category, event name, the version it starts from, the function.
-pub const UPCASTERS: &[(Category, &str, u16, Upcaster)] =
-    &[(Category::Job, "JobCreated", 1, job_created_single_budget_to_range)];
+pub const UPCASTERS: &[(Category, &str, u16, Upcaster)] = &[
+    (Category::Job, "JobCreated", 1, job_created_single_budget_to_range),
+    (Category::Contract, "FundingRequested", 1, funding_requested_without_an_order),
+];
 
 /// Version 1 had one amount; version 2 has both ends.
 fn job_created_single_budget_to_range(mut data: Value) -> Option<Value> {
     let budget = data.get_mut("terms")?.get_mut("budget")?;
     let amount = budget.take();
     *budget = json!({ "min": amount.clone(), "max": amount });
+    Some(data)
+}
+
+/// Version 1 was asked for when nobody could take the money.
+fn funding_requested_without_an_order(mut data: Value) -> Option<Value> {
+    data.as_object_mut()?.insert("order".to_owned(), Value::Null);
     Some(data)
 }
 

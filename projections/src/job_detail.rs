@@ -132,6 +132,9 @@ impl Projection for JobDetails {
             | Event::PaymentMethod(_)
             | Event::PayoutDestination(_)
             | Event::Receipt(_)
+            | Event::Funding(_)
+            | Event::Release(_)
+            | Event::PayoutRun(_)
             | Event::TestClock(_) => Ok(Applied::Skipped("neither a job's nor a contract's event")),
         }
     }

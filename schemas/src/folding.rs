@@ -31,6 +31,9 @@ pub fn for_each_aggregate(visitor: &mut impl AggregateVisitor) {
     visitor.visit::<commands::payment_method::PaymentMethod>();
     visitor.visit::<commands::payout_destination::PayoutDestination>();
     visitor.visit::<commands::receipt::Receipt>();
+    visitor.visit::<commands::funding::Funding>();
+    visitor.visit::<commands::release::Release>();
+    visitor.visit::<commands::payout_run::PayoutRun>();
     visitor.visit::<commands::test_clock::TestClock>();
 }
 

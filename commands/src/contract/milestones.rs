@@ -5,7 +5,7 @@
 use events::{
     Money, Personal, Timestamp,
     vocabulary::jobs::{
-        ChangesRequested, ContractCancelled, ContractCompleted, ContractEvent, DisputeOutcome,
+        ChangesRequested, ContractCancelled, ContractCompleted, ContractEvent, DisputeOutcome, FundingOrder,
         FundingRequested, MilestoneApproved, MilestoneDisputeSettled, MilestoneDisputed, MilestoneFunded,
         MilestoneRefunded, MilestoneReleased, WorkSubmitted,
     },
@@ -156,7 +156,9 @@ impl Agreement {
             | ContractStatus::Expired => return Err(ContractRejection::NotSigned),
         }
         require(milestone.status, &[MilestoneStatus::Planned], ContractRejection::MilestoneNotPlanned)?;
-        Ok(vec![FundingRequested { milestone: number, amount: milestone.amount }.into()])
+        let (client, worker) = (self.terms.client, self.terms.worker);
+        let order = Some(FundingOrder { payment: context.fresh_id(0), client, worker });
+        Ok(vec![FundingRequested { milestone: number, amount: milestone.amount, order }.into()])
     }
 
     /// A second confirmation is refused, not ignored: whoever holds that money has to send it back.
@@ -208,6 +210,17 @@ impl Agreement {
         self.by_client(context)?;
         self.submitted(number)?;
         Ok(vec![MilestoneApproved { milestone: number, by: Some(self.terms.client) }.into()])
+    }
+
+    /// The timer that asks has judged the time. A second clock could only disagree with it; that the work was handed in
+    /// again since then shows in the period's end.
+    pub(super) fn end_review(&self, number: u32, review_until: Timestamp, context: &Context) -> Decision {
+        internal(context)?;
+        let milestone = self.milestone(number)?;
+        let runs = milestone.status == MilestoneStatus::Submitted;
+        let over = runs && milestone.review_until == Some(review_until);
+        let approved = MilestoneApproved { milestone: number, by: None };
+        Ok(if over { vec![approved.into()] } else { Vec::new() })
     }
 
     pub(super) fn release(&self, number: u32, context: &Context) -> Decision {

@@ -177,6 +177,13 @@ pub enum ContractCommand {
         /// The milestone's number.
         milestone: u32,
     },
+    /// This review period is over, as a timer judged. Internal; does nothing unless it is the one that runs.
+    EndReview {
+        /// The milestone's number.
+        milestone: u32,
+        /// The period's end.
+        review_until: Timestamp,
+    },
     /// The milestone's money went to the worker. Internal.
     Release {
         /// The milestone's number.
@@ -284,6 +291,9 @@ impl Aggregate for Contract {
                 agreement.request_changes(*milestone, note, context)
             }
             ContractCommand::Approve { milestone } => agreement.approve(*milestone, context),
+            ContractCommand::EndReview { milestone, review_until } => {
+                agreement.end_review(*milestone, *review_until, context)
+            }
             ContractCommand::Release { milestone } => agreement.release(*milestone, context),
             ContractCommand::Refund { milestone } => agreement.refund(*milestone, context),
             ContractCommand::Dispute { milestone } => agreement.dispute(*milestone, context),

@@ -9,14 +9,19 @@ use crate::{
     account::Account,
     aggregate::{Actor, Aggregate, Rejection},
     contract::Contract,
+    escrow::Escrow,
     executor::{CommandError, Conflict, Executor, Outage, Request},
+    funding::Funding,
     hire::Hire,
     job::{Job, JobCommand},
     login::Login,
     payment::Payment,
     payout::Payout,
+    payout_run::PayoutRun,
     receipt::Receipt,
     registration::Registration,
+    release::Release,
+    wallet::Wallet,
 };
 use events::{
     Category, Id, RecordedEvent, StreamId, Timestamp,
@@ -52,7 +57,8 @@ impl Origin {
     }
 }
 
-/// Tells every manager that has to do with it of `event`.
+/// Tells every manager that has to do with it of `event`. Those of money (funding, release, payout runs) are not told
+/// yet, and so never start: nothing carries out their effects or follows their streams.
 ///
 /// # Errors
 /// [`ProcessError::Retry`] when the log is away or contended.
@@ -95,6 +101,11 @@ pub async fn dispatch_step_from(
             carry_out_with_those_before::<Registration>(executor, stream, number, origin).await
         }
         Category::Hire => carry_out_with_those_before::<Hire>(executor, stream, number, origin).await,
+        Category::Funding => carry_out_with_those_before::<Funding>(executor, stream, number, origin).await,
+        Category::Release => carry_out_with_those_before::<Release>(executor, stream, number, origin).await,
+        Category::PayoutRun => {
+            carry_out_with_those_before::<PayoutRun>(executor, stream, number, origin).await
+        }
         Category::Receipt => carry_out_with_those_before::<Receipt>(executor, stream, number, origin).await,
         Category::Account
         | Category::Login
@@ -156,6 +167,12 @@ async fn carry_out(
         StepCommand::Payment(id, command) => {
             attempt(executor, step_request::<Payment>(manager, number, id, command, origin)).await
         }
+        StepCommand::Escrow(id, command) => {
+            attempt(executor, step_request::<Escrow>(manager, number, id, command, origin)).await
+        }
+        StepCommand::Wallet(id, command) => {
+            attempt(executor, step_request::<Wallet>(manager, number, id, command, origin)).await
+        }
         StepCommand::Payout(id, command) => {
             attempt(executor, step_request::<Payout>(manager, number, id, command, origin)).await
         }
@@ -200,6 +217,9 @@ pub async fn fire_timer(
     match stream.category {
         Category::Registration => fire_managers::<Registration>(executor, stream, timer, due_at).await,
         Category::Hire => fire_managers::<Hire>(executor, stream, timer, due_at).await,
+        Category::Funding => fire_managers::<Funding>(executor, stream, timer, due_at).await,
+        Category::Release => fire_managers::<Release>(executor, stream, timer, due_at).await,
+        Category::PayoutRun => fire_managers::<PayoutRun>(executor, stream, timer, due_at).await,
         Category::Job if timer == JOB_EXPIRY_TIMER => {
             let id = JobId::from_uuid(stream.uuid);
             report(executor, timer_request::<Job>(stream, id, JobCommand::Expire, timer, due_at)).await

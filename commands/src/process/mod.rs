@@ -7,14 +7,15 @@
 
 use events::{
     RecordedEvent,
-    ids::{AccountId, ContractId, JobId, LoginId, PaymentId, PayoutId},
+    ids::{AccountId, ContractId, EscrowId, JobId, LoginId, PaymentId, PayoutId, WalletId},
     vocabulary::StepOutcome,
 };
 use serde::Serialize;
 
 use crate::{
-    account::AccountCommand, aggregate::Aggregate, contract::ContractCommand, job::JobCommand,
-    login::LoginCommand, payment::PaymentCommand, payout::PayoutCommand, rejection::rejections,
+    account::AccountCommand, aggregate::Aggregate, contract::ContractCommand, escrow::EscrowCommand,
+    job::JobCommand, login::LoginCommand, payment::PaymentCommand, payout::PayoutCommand,
+    rejection::rejections, wallet::WalletCommand,
 };
 
 mod dispatch;
@@ -58,6 +59,10 @@ pub enum StepCommand {
     Contract(ContractId, ContractCommand),
     /// To a payment.
     Payment(PaymentId, PaymentCommand),
+    /// To an escrow.
+    Escrow(EscrowId, EscrowCommand),
+    /// To a wallet.
+    Wallet(WalletId, WalletCommand),
     /// To a payout.
     Payout(PayoutId, PayoutCommand),
 }

@@ -7,7 +7,7 @@ use commands::{
 use events::{
     Timestamp,
     vocabulary::jobs::{
-        ChangesRequested, ContractCancelled, ContractCompleted, ContractEvent, DisputeOutcome,
+        ChangesRequested, ContractCancelled, ContractCompleted, ContractEvent, DisputeOutcome, FundingOrder,
         FundingRequested, MilestoneApproved, MilestoneDisputeSettled, MilestoneRefunded, WorkSubmitted,
     },
 };
@@ -81,7 +81,9 @@ fn refused_but_from(from: &[MilestoneStatus], command: &ContractCommand, actor: 
 
 #[test]
 fn the_client_asks_to_pay_for_a_planned_milestone_and_may_ask_again() {
-    let requested: ContractEvent = FundingRequested { milestone: 2, amount: cedis(20_000) }.into();
+    let order = FundingOrder { payment: command_id(1).derive(0), client: ama(), worker: kofi() };
+    let requested: ContractEvent =
+        FundingRequested { milestone: 2, amount: cedis(20_000), order: Some(order) }.into();
     for further in [vec![], vec![funded(1)], vec![requested.clone()]] {
         given::<Contract>(agreed_and(further))
             .when(ContractCommand::RequestFunding { milestone: 2 })
@@ -410,4 +412,24 @@ fn milestones_are_counted_from_one() {
             given::<Contract>(agreed()).when(command).by(process()).then_not_found("milestone_not_found");
         }
     }
+}
+
+// ---- the end of a review period, as the release judges it ----
+
+#[test]
+fn the_end_of_the_review_period_that_runs_approves_the_work() {
+    let review_until = noon_plus(14 * DAY_MS);
+    let end = |review_until| ContractCommand::EndReview { milestone: 1, review_until };
+    let approved: ContractEvent = MilestoneApproved { milestone: 1, by: None }.into();
+    // Whatever the time is here: the timer judged it.
+    given::<Contract>(history_of(MilestoneStatus::Submitted)).when(end(review_until)).then([approved]);
+    let other = end(review_until.plus_millis(1));
+    given::<Contract>(history_of(MilestoneStatus::Submitted)).when(other).then_nothing();
+    for status in ALL.into_iter().filter(|status| *status != MilestoneStatus::Submitted) {
+        given::<Contract>(history_of(status)).when(end(review_until)).then_nothing();
+    }
+    given::<Contract>(history_of(MilestoneStatus::Submitted))
+        .when(end(review_until))
+        .by(client(ama()))
+        .then_forbidden("internal_only");
 }

@@ -8,16 +8,22 @@ use commands::{
     Actor, Aggregate, Context, Policy, Rejection,
     account::Account,
     contract::Contract,
+    escrow::Escrow,
+    funding::Funding,
     hire::Hire,
     job::Job,
     login::Login,
     payment::Payment,
     payout::Payout,
+    payout_run::PayoutRun,
     process::{ProcessManager, StepCommand},
+    receipt::Receipt,
     registration::Registration,
+    release::Release,
+    wallet::Wallet,
 };
 use events::{
-    DomainEvent, Id, RecordedEvent, StreamId, Timestamp,
+    Category, DomainEvent, Id, RecordedEvent, StreamId, Timestamp,
     ids::{CommandId, EventId},
     vocabulary::{StepChange, StepOutcome, TimerChange},
 };
@@ -48,6 +54,12 @@ pub struct World {
     hires: Streams<Hire>,
     payments: Streams<Payment>,
     payouts: Streams<Payout>,
+    escrows: Streams<Escrow>,
+    wallets: Streams<Wallet>,
+    receipts: Streams<Receipt>,
+    fundings: Streams<Funding>,
+    releases: Streams<Release>,
+    payout_runs: Streams<PayoutRun>,
 }
 
 /// An aggregate that lives in the world.
@@ -65,7 +77,8 @@ macro_rules! inhabitants {
 
 inhabitants! {
     Account in accounts, Login in logins, Job in jobs, Contract in contracts,
-    Registration in registrations, Hire in hires, Payment in payments, Payout in payouts
+    Registration in registrations, Hire in hires, Payment in payments, Payout in payouts,
+    Escrow in escrows, Wallet in wallets, Receipt in receipts, Funding in fundings, Release in releases, PayoutRun in payout_runs
 }
 
 impl World {
@@ -83,12 +96,28 @@ impl World {
             hires: BTreeMap::new(),
             payments: BTreeMap::new(),
             payouts: BTreeMap::new(),
+            escrows: BTreeMap::new(),
+            wallets: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            fundings: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            payout_runs: BTreeMap::new(),
         }
     }
 
     /// The aggregate as it stands.
     pub fn load<A: Inhabitant>(&mut self, id: impl Id) -> A {
         A::streams(self).get_mut(&id.uuid()).map_or_else(A::default, |stream| stream.state.clone())
+    }
+
+    /// Every aggregate of a kind, as it stands.
+    pub fn states<A: Inhabitant>(&mut self) -> Vec<A> {
+        A::streams(self).values().map(|stream| stream.state.clone()).collect()
+    }
+
+    /// From now on, other settings.
+    pub fn set_policy(&mut self, change: impl Fn(&mut Policy)) {
+        change(Arc::make_mut(&mut self.policy));
     }
 
     /// A command id that nobody has used.
@@ -141,6 +170,9 @@ impl World {
         let Some(event) = self.log.get(index).cloned() else { return };
         self.tell::<Registration>(&event);
         self.tell::<Hire>(&event);
+        self.tell::<Funding>(&event);
+        self.tell::<Release>(&event);
+        self.tell::<PayoutRun>(&event);
     }
 
     fn tell<M: ProcessManager + Inhabitant>(&mut self, event: &RecordedEvent) {
@@ -175,10 +207,29 @@ impl World {
     /// Carries out step `number` of the manager at `stream`, or the first that has to come before it, if it is open;
     /// the outcome may get lost on its way back.
     pub fn dispatch(&mut self, (stream, number): (StreamId, u32), outcome_is_lost: bool) -> bool {
-        if stream.category == Hire::CATEGORY {
-            self.carry_out::<Hire>(stream, number, outcome_is_lost)
-        } else {
-            self.carry_out::<Registration>(stream, number, outcome_is_lost)
+        match stream.category {
+            Category::Hire => self.carry_out::<Hire>(stream, number, outcome_is_lost),
+            Category::Funding => self.carry_out::<Funding>(stream, number, outcome_is_lost),
+            Category::Release => self.carry_out::<Release>(stream, number, outcome_is_lost),
+            Category::PayoutRun => self.carry_out::<PayoutRun>(stream, number, outcome_is_lost),
+            Category::Receipt => self.carry_out::<Receipt>(stream, number, outcome_is_lost),
+            _ => self.carry_out::<Registration>(stream, number, outcome_is_lost),
+        }
+    }
+
+    /// The step waits for its outcome.
+    pub fn is_open(&mut self, stream: StreamId, number: u32) -> bool {
+        fn asks<M: ProcessManager + Inhabitant>(world: &mut World, stream: StreamId, number: u32) -> bool {
+            let id = M::Id::from_uuid(stream.uuid);
+            world.load::<M>(id).open_step(id, number).is_some()
+        }
+        match stream.category {
+            Category::Hire => asks::<Hire>(self, stream, number),
+            Category::Funding => asks::<Funding>(self, stream, number),
+            Category::Release => asks::<Release>(self, stream, number),
+            Category::PayoutRun => asks::<PayoutRun>(self, stream, number),
+            Category::Receipt => asks::<Receipt>(self, stream, number),
+            _ => asks::<Registration>(self, stream, number),
         }
     }
 
@@ -213,6 +264,12 @@ impl World {
             StepCommand::Payment(to, command) => {
                 self.execute::<Payment>(to, &command, command_id, actor.clone()).map(drop)
             }
+            StepCommand::Escrow(to, command) => {
+                self.execute::<Escrow>(to, &command, command_id, actor.clone()).map(drop)
+            }
+            StepCommand::Wallet(to, command) => {
+                self.execute::<Wallet>(to, &command, command_id, actor.clone()).map(drop)
+            }
             StepCommand::Payout(to, command) => {
                 self.execute::<Payout>(to, &command, command_id, actor.clone()).map(drop)
             }
@@ -234,13 +291,21 @@ impl World {
 
     /// Fires a timer of a manager that is due or not, runs or not.
     pub fn fire(&mut self, stream: StreamId, timer: &str) {
+        match stream.category {
+            Category::Hire => self.fire_managers::<Hire>(stream, timer),
+            Category::Funding => self.fire_managers::<Funding>(stream, timer),
+            Category::Release => self.fire_managers::<Release>(stream, timer),
+            Category::PayoutRun => self.fire_managers::<PayoutRun>(stream, timer),
+            Category::Registration => self.fire_managers::<Registration>(stream, timer),
+            _ => {}
+        }
+    }
+
+    fn fire_managers<M: ProcessManager + Inhabitant>(&mut self, stream: StreamId, timer: &str) {
         let command_id = self.fresh_command();
-        if let Some(command) = Hire::fire(timer) {
-            let id = Id::from_uuid(stream.uuid);
-            assert!(self.execute::<Hire>(id, &command, command_id, Actor::System).is_ok());
-        } else if let Some(command) = Registration::fire(timer) {
-            let id = Id::from_uuid(stream.uuid);
-            assert!(self.execute::<Registration>(id, &command, command_id, Actor::System).is_ok());
+        if let Some(command) = M::fire(timer) {
+            let fired = self.execute::<M>(M::Id::from_uuid(stream.uuid), &command, command_id, Actor::System);
+            assert!(fired.is_ok(), "a manager takes every fact");
         }
     }
 

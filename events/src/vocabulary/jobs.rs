@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{StepChange, StepOutcome, TimerChange, vocabulary};
 use crate::{
-    ids::{AccountId, BidId, ContractId, JobId},
+    ids::{AccountId, BidId, ContractId, JobId, PaymentId},
     money::Money,
     personal::Personal,
     time::Timestamp,
@@ -295,13 +295,26 @@ pub struct ContractCancelled {
     pub by: Option<AccountId>,
 }
 
-/// The client wants to pay for a milestone.
+/// Who pays whom, and with which payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FundingOrder {
+    /// The payment to be.
+    pub payment: PaymentId,
+    /// Who pays.
+    pub client: AccountId,
+    /// Who will be paid.
+    pub worker: AccountId,
+}
+
+/// The client wants to pay for a milestone. Version 1 had no order: nobody could take the money then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FundingRequested {
     /// The milestone's number.
     pub milestone: u32,
     /// What is to be paid.
     pub amount: Money,
+    /// How; nothing in what was asked for when nobody could take the money.
+    pub order: Option<FundingOrder>,
 }
 
 /// The milestone's money is in escrow. The first one makes the contract active.
@@ -394,7 +407,7 @@ vocabulary! {
         ContractDeclined = 1,
         ContractExpired = 1,
         ContractCancelled = 1,
-        FundingRequested = 1,
+        FundingRequested = 2,
         MilestoneFunded = 1,
         WorkSubmitted = 1,
         ChangesRequested = 1,

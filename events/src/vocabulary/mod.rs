@@ -197,6 +197,9 @@ union! {
     PaymentMethod => payments::PaymentMethodEvent,
     PayoutDestination => payments::PayoutDestinationEvent,
     Receipt => payments::ReceiptEvent,
+    Funding => payments::FundingEvent,
+    Release => payments::ReleaseEvent,
+    PayoutRun => payments::PayoutRunEvent,
     TestClock => admin::TestClockEvent,
 }
 
@@ -232,6 +235,9 @@ impl Event {
             Self::Job(event) => event.timer_changes(),
             Self::Registration(event) => event.timer_changes(),
             Self::Hire(event) => event.timer_changes(),
+            Self::Funding(event) => event.timer_changes(),
+            Self::Release(event) => event.timer_changes(),
+            Self::PayoutRun(event) => event.timer_changes(),
             Self::Account(_)
             | Self::Login(_)
             | Self::Session(_)
@@ -252,6 +258,9 @@ impl Event {
         match self {
             Self::Registration(event) => event.step_change(),
             Self::Hire(event) => event.step_change(),
+            Self::Funding(event) => event.step_change(),
+            Self::Release(event) => event.step_change(),
+            Self::PayoutRun(event) => event.step_change(),
             Self::Receipt(event) => event.step_change(),
             Self::Account(_)
             | Self::Login(_)

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{StepChange, StepOutcome, vocabulary};
+use super::{StepChange, StepOutcome, TimerChange, vocabulary};
 use crate::{
     ids::{
         AccountId, ContractId, EscrowId, HoldId, PaymentId, PaymentMethodId, PayoutDestinationId, PayoutId,
@@ -603,6 +603,390 @@ impl ReceiptEvent {
         match self {
             Self::ReceiptRecorded(_) => Some(StepChange::Requested(1)),
             Self::ReceiptSettled(_) => Some(StepChange::Settled(1)),
+        }
+    }
+}
+
+// ---- funding: a process manager ----
+
+/// A client wants to pay for a milestone. The run has the bits of the payment that is to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FundingStarted {
+    /// Whose milestone.
+    pub contract: ContractId,
+    /// Which, from 1.
+    pub milestone: u32,
+    /// What it costs.
+    pub amount: Money,
+    /// Who pays.
+    pub client: AccountId,
+    /// Who will be paid.
+    pub worker: AccountId,
+}
+
+/// What a funding asks of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum FundingStep {
+    /// Have a place for the money.
+    OpenEscrow,
+    /// Let the client pay.
+    CreatePayment,
+    /// The payment's time is over.
+    ExpirePayment,
+    /// Take the money.
+    FundEscrow {
+        /// The name it travels under.
+        transfer: TransferId,
+    },
+    /// The contract's milestone is funded.
+    ConfirmFunding,
+    /// The contract has no use for the money: send it back.
+    RefundEscrow,
+    /// Escrow does not have the money: send it to the payer.
+    TakeBack {
+        /// The name it travels under.
+        transfer: TransferId,
+        /// How much.
+        amount: Money,
+    },
+}
+
+/// How a funding ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FundingResult {
+    /// The milestone is funded.
+    Funded,
+    /// No money came in time.
+    NotPaid,
+    /// The money came and went back.
+    Returned,
+}
+
+/// A step is to be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FundingStepRequested {
+    /// Its number within this run, from 1.
+    pub number: u32,
+    /// What is to be done.
+    pub step: FundingStep,
+}
+
+/// The funding is over; what comes back from escrow later is still seen to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FundingEnded {
+    /// How.
+    pub result: FundingResult,
+}
+
+/// A step was done or refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FundingStepSettled {
+    /// Its number.
+    pub number: u32,
+    /// What became of it.
+    pub outcome: StepOutcome,
+}
+
+/// A timer runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FundingTimerStarted {
+    /// Its name.
+    pub timer: String,
+    /// When it fires, domain time.
+    pub due_at: Timestamp,
+}
+
+/// A timer fired or is not needed any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FundingTimerStopped {
+    /// Its name.
+    pub timer: String,
+}
+
+vocabulary! {
+    /// The history of one run.
+    pub enum FundingEvent in Funding {
+        FundingStarted = 1,
+        FundingStepRequested = 1,
+        FundingStepSettled = 1,
+        FundingTimerStarted = 1,
+        FundingTimerStopped = 1,
+        FundingEnded = 1,
+    }
+}
+
+impl FundingEvent {
+    /// See [`super::Event::timer_changes`].
+    pub fn timer_changes(&self) -> Vec<TimerChange> {
+        match self {
+            Self::FundingTimerStarted(started) => {
+                vec![TimerChange::Start { timer: started.timer.clone(), due_at: started.due_at }]
+            }
+            Self::FundingTimerStopped(stopped) => vec![TimerChange::Stop { timer: stopped.timer.clone() }],
+            Self::FundingStarted(_)
+            | Self::FundingStepRequested(_)
+            | Self::FundingStepSettled(_)
+            | Self::FundingEnded(_) => Vec::new(),
+        }
+    }
+
+    /// See [`super::Event::step_change`].
+    pub fn step_change(&self) -> Option<StepChange> {
+        match self {
+            Self::FundingStepRequested(requested) => Some(StepChange::Requested(requested.number)),
+            Self::FundingStepSettled(settled) => Some(StepChange::Settled(settled.number)),
+            Self::FundingStarted(_)
+            | Self::FundingTimerStarted(_)
+            | Self::FundingTimerStopped(_)
+            | Self::FundingEnded(_) => None,
+        }
+    }
+}
+
+// ---- release: a process manager ----
+
+/// Work on a milestone was handed in. The run has the bits of the milestone's escrow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseStarted {
+    /// Whose milestone.
+    pub contract: ContractId,
+    /// Which, from 1.
+    pub milestone: u32,
+}
+
+/// What a release asks of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ReleaseStep {
+    /// The client's time to answer is over.
+    EndReview {
+        /// The time that is over.
+        review_until: Timestamp,
+    },
+    /// Let the money go to the worker.
+    ReleaseEscrow,
+    /// Take the money.
+    CreditWallet {
+        /// Who is paid.
+        account: AccountId,
+        /// The name it travels under.
+        transfer: TransferId,
+        /// How much.
+        amount: Money,
+    },
+    /// The contract's milestone is paid.
+    ReleaseMilestone,
+    /// Let the worker spend it.
+    ReleaseHold,
+}
+
+/// A step is to be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseStepRequested {
+    /// Its number within this run, from 1.
+    pub number: u32,
+    /// What is to be done.
+    pub step: ReleaseStep,
+}
+
+/// The worker can spend the money.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseEnded {}
+
+/// A step was done or refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseStepSettled {
+    /// Its number.
+    pub number: u32,
+    /// What became of it.
+    pub outcome: StepOutcome,
+}
+
+/// A timer runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseTimerStarted {
+    /// Its name.
+    pub timer: String,
+    /// When it fires, domain time.
+    pub due_at: Timestamp,
+}
+
+/// A timer fired or is not needed any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReleaseTimerStopped {
+    /// Its name.
+    pub timer: String,
+}
+
+vocabulary! {
+    /// The history of one run.
+    pub enum ReleaseEvent in Release {
+        ReleaseStarted = 1,
+        ReleaseStepRequested = 1,
+        ReleaseStepSettled = 1,
+        ReleaseTimerStarted = 1,
+        ReleaseTimerStopped = 1,
+        ReleaseEnded = 1,
+    }
+}
+
+impl ReleaseEvent {
+    /// See [`super::Event::timer_changes`].
+    pub fn timer_changes(&self) -> Vec<TimerChange> {
+        match self {
+            Self::ReleaseTimerStarted(started) => {
+                vec![TimerChange::Start { timer: started.timer.clone(), due_at: started.due_at }]
+            }
+            Self::ReleaseTimerStopped(stopped) => vec![TimerChange::Stop { timer: stopped.timer.clone() }],
+            Self::ReleaseStarted(_)
+            | Self::ReleaseStepRequested(_)
+            | Self::ReleaseStepSettled(_)
+            | Self::ReleaseEnded(_) => Vec::new(),
+        }
+    }
+
+    /// See [`super::Event::step_change`].
+    pub fn step_change(&self) -> Option<StepChange> {
+        match self {
+            Self::ReleaseStepRequested(requested) => Some(StepChange::Requested(requested.number)),
+            Self::ReleaseStepSettled(settled) => Some(StepChange::Settled(settled.number)),
+            Self::ReleaseStarted(_)
+            | Self::ReleaseTimerStarted(_)
+            | Self::ReleaseTimerStopped(_)
+            | Self::ReleaseEnded(_) => None,
+        }
+    }
+}
+
+// ---- payout run: a process manager ----
+
+/// A payout was asked for. The run has its bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PayoutRunStarted {
+    /// Who is to be paid.
+    pub account: AccountId,
+    /// How much.
+    pub amount: Money,
+}
+
+/// What a payout run asks of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum PayoutRunStep {
+    /// Set the money aside.
+    HoldFunds,
+    /// The money is set aside: go on.
+    Admit,
+    /// The money is not there.
+    Cancel,
+    /// Its batch is due.
+    Dispatch {
+        /// The batch.
+        dispatch_at: Timestamp,
+    },
+    /// The money has left.
+    DebitWallet {
+        /// The name under which the wallet owes it.
+        transfer: TransferId,
+    },
+    /// The money came back.
+    CreditBack {
+        /// The name it travels under.
+        transfer: TransferId,
+    },
+    /// The money can be spent again.
+    ReleaseHold,
+}
+
+/// How a payout run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PayoutRunResult {
+    /// The money has left the wallet.
+    Paid,
+    /// It stayed there.
+    GivenUp,
+}
+
+/// A step is to be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PayoutRunStepRequested {
+    /// Its number within this run, from 1.
+    pub number: u32,
+    /// What is to be done.
+    pub step: PayoutRunStep,
+}
+
+/// The run is over; what the bank returns later is still seen to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PayoutRunEnded {
+    /// How.
+    pub result: PayoutRunResult,
+}
+
+/// A step was done or refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PayoutRunStepSettled {
+    /// Its number.
+    pub number: u32,
+    /// What became of it.
+    pub outcome: StepOutcome,
+}
+
+/// A timer runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PayoutRunTimerStarted {
+    /// Its name.
+    pub timer: String,
+    /// When it fires, domain time.
+    pub due_at: Timestamp,
+}
+
+/// A timer fired or is not needed any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PayoutRunTimerStopped {
+    /// Its name.
+    pub timer: String,
+}
+
+vocabulary! {
+    /// The history of one run.
+    pub enum PayoutRunEvent in PayoutRun {
+        PayoutRunStarted = 1,
+        PayoutRunStepRequested = 1,
+        PayoutRunStepSettled = 1,
+        PayoutRunTimerStarted = 1,
+        PayoutRunTimerStopped = 1,
+        PayoutRunEnded = 1,
+    }
+}
+
+impl PayoutRunEvent {
+    /// See [`super::Event::timer_changes`].
+    pub fn timer_changes(&self) -> Vec<TimerChange> {
+        match self {
+            Self::PayoutRunTimerStarted(started) => {
+                vec![TimerChange::Start { timer: started.timer.clone(), due_at: started.due_at }]
+            }
+            Self::PayoutRunTimerStopped(stopped) => vec![TimerChange::Stop { timer: stopped.timer.clone() }],
+            Self::PayoutRunStarted(_)
+            | Self::PayoutRunStepRequested(_)
+            | Self::PayoutRunStepSettled(_)
+            | Self::PayoutRunEnded(_) => Vec::new(),
+        }
+    }
+
+    /// See [`super::Event::step_change`].
+    pub fn step_change(&self) -> Option<StepChange> {
+        match self {
+            Self::PayoutRunStepRequested(requested) => Some(StepChange::Requested(requested.number)),
+            Self::PayoutRunStepSettled(settled) => Some(StepChange::Settled(settled.number)),
+            Self::PayoutRunStarted(_)
+            | Self::PayoutRunTimerStarted(_)
+            | Self::PayoutRunTimerStopped(_)
+            | Self::PayoutRunEnded(_) => None,
         }
     }
 }

@@ -216,7 +216,7 @@ impl World {
     }
 
     fn milestone(&mut self, contract: ContractId, milestone: u32, client: AccountId, worker: AccountId) {
-        self.story.contract(contract, FundingRequested { milestone, amount: ghs(250) });
+        self.story.contract(contract, FundingRequested { milestone, amount: ghs(250), order: None });
         self.story.contract(contract, MilestoneFunded { milestone });
         let review_until = self.story.now().plus_millis(60_000);
         let work = WorkSubmitted { milestone, note: sealed(worker, "done"), review_until };

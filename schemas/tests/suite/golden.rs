@@ -40,6 +40,9 @@ fn written(event: Event) -> Value {
         Event::PaymentMethod(event) => serde_json::to_value(event),
         Event::PayoutDestination(event) => serde_json::to_value(event),
         Event::Receipt(event) => serde_json::to_value(event),
+        Event::Funding(event) => serde_json::to_value(event),
+        Event::Release(event) => serde_json::to_value(event),
+        Event::PayoutRun(event) => serde_json::to_value(event),
         Event::TestClock(event) => serde_json::to_value(event),
     };
     written.expect("an event serialises")
