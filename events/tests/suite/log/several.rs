@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events::log::{
-    AppendError, EventLog, LogError, LogOptions,
-    simulated::{SimulatedBroker, SimulatedFaults},
+use events::{
+    Partition,
+    log::{
+        AppendError, EventLog, LogError, LogOptions,
+        simulated::{SimulatedBroker, SimulatedFaults},
+    },
 };
 use tempfile::TempDir;
 
