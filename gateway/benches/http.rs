@@ -1,6 +1,8 @@
 //! An authenticated `POST` of a job at 64 connections, against a bare axum `POST` that parses the same JSON and stores
 //! nothing; the gateway role alone, and beside it all in one process with projectors keeping up.
 //!
+//! Under `compose/stack run --only kafka -- …` the gateway role on that Kafka is measured in the same rounds.
+//!
 //! `GUILDHALL_BENCH_SECONDS` is the length of one round (default 5), `GUILDHALL_BENCH_ROUNDS` their number (default 5).
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -31,17 +33,26 @@ fn main() {
     let seconds = setting("GUILDHALL_BENCH_SECONDS", 5);
     let rounds = setting("GUILDHALL_BENCH_ROUNDS", 5);
 
+    let folders = [(); 3].map(|()| tempfile::tempdir().expect("a folder"));
     let bare = server.block_on(start_bare());
-    let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
-    let gateway = server.block_on(start_gateway(settings(folders[0].path())));
-    let all = server.block_on(Server::start(settings(folders[1].path()))).expect("the house opens");
-    let servers = [("bare", bare), ("gateway role", gateway), ("all in one", all.address())];
+    let gateway = server.block_on(start_gateway(settings(folders[0].path(), "embedded")));
+    let all =
+        server.block_on(Server::start(settings(folders[1].path(), "embedded"))).expect("the house opens");
+    let mut servers = vec![("bare", bare), ("gateway role", gateway), ("all in one", all.address())];
+    match std::env::var("GUILDHALL_STACK_KAFKA") {
+        Ok(brokers) => {
+            let settings = settings(folders[2].path(), &format!("kafka://{brokers}"));
+            servers.push(("gateway role on Kafka", server.block_on(start_gateway(settings))));
+        }
+        Err(_) => println!("without Kafka: it is measured under compose/stack run --only kafka -- …"),
+    }
 
-    let mut rates: [Vec<f64>; 3] = Default::default();
-    let tokens = servers.map(|(name, address)| match name {
+    let mut rates = vec![Vec::new(); servers.len()];
+    let log_in = |(name, address): &(&str, SocketAddr)| match *name {
         "bare" => String::new(),
-        _ => server.block_on(log_in(address)),
-    });
+        _ => server.block_on(log_in(*address)),
+    };
+    let tokens: Vec<String> = servers.iter().map(log_in).collect();
     for round in 0..=rounds {
         for (index, (name, address)) in servers.iter().enumerate() {
             let token = tokens[index].clone();
@@ -54,11 +65,16 @@ fn main() {
             }
         }
     }
-    let [bare, gateway, all_in_one] = rates.map(median);
+    let rates: Vec<f64> = rates.into_iter().map(median).collect();
+    let (bare, gateway, all_in_one) = (rates[0], rates[1], rates[2]);
     server.block_on(all.stop());
     println!("bare {bare:.0}/s, gateway role {gateway:.0}/s, all in one {all_in_one:.0}/s");
     println!("all in one / bare {:.3} (no goal: projectors share the cores)", all_in_one / bare);
     println!("ratio post_vs_bare_axum {:.3} goal >= 0.25", gateway / bare);
+    if let Some(on_kafka) = rates.get(3) {
+        println!("gateway role on Kafka {on_kafka:.0}/s");
+        println!("ratio post_on_kafka_vs_embedded {:.3} goal >= 0.4", on_kafka / gateway);
+    }
 }
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -71,10 +87,13 @@ fn print(round: u64, name: &str, measured: &Measured) {
     println!("{round}: {name}: {answered} answered, {rate:.0}/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms");
 }
 
-fn settings(folder: &std::path::Path) -> Settings {
+fn settings(folder: &std::path::Path, log: &str) -> Settings {
     let mut layers = Layers::defaults();
     layers.set("listen", "127.0.0.1:0", Origin::Given).expect("a known key");
     layers.set("data", folder.display().to_string(), Origin::Given).expect("a known key");
+    layers.set("log.url", log, Origin::Given).expect("a known key");
+    let prefix = format!("bench-{}", Uuid::now_v7().simple());
+    layers.set("log.kafka.topic_prefix", prefix, Origin::Given).expect("a known key");
     layers.settings().expect("the defaults hold")
 }
 

@@ -21,6 +21,10 @@ use uuid::Uuid;
 
 use self::house::{House, Sample, bodies};
 
+/// The product's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Streams that count as spread.
 const STREAMS: usize = 10_000;
 

@@ -27,6 +27,10 @@ use events::{
 };
 use uuid::Uuid;
 
+/// The product's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Partitions of every topic here.
 const PARTITIONS: u16 = 8;
 /// Appends under way at once while the topic is filled.

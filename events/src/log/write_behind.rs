@@ -21,6 +21,10 @@ use super::{
 const COMMITS_MAX: usize = 10_000;
 /// How long commits gather when the transaction before them ended just now.
 const GATHER: Duration = Duration::from_millis(5);
+/// How long they gather while there are many: a transaction costs what its pages cost, and many commits share them.
+const GATHER_MANY: Duration = Duration::from_millis(20);
+/// So many commits of a transaction are many.
+const MANY: usize = 32;
 
 /// Writes one copy. One thread, one transaction at a time.
 pub(super) struct WriteBehind {
@@ -52,7 +56,7 @@ impl WriteBehind {
             if let Err(error) = self.write(&batch) {
                 return self.fail(error);
             }
-            due = Instant::now() + GATHER;
+            due = Instant::now() + if batch.commits.len() < MANY { GATHER } else { GATHER_MANY };
         }
         self.finish();
     }

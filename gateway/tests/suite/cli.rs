@@ -132,7 +132,7 @@ fn a_role_without_a_log_to_share_is_a_usage_error_that_says_what_to_set() {
     }
     let unknown = guildhall(folder.path(), &["worker", "--only", "gardening"], "");
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(text(&unknown.stderr).contains("identity, jobs, admin"), "{}", text(&unknown.stderr));
+    assert!(text(&unknown.stderr).contains("identity, jobs, payments, admin"), "{}", text(&unknown.stderr));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A stranger with kcat and a few lines of Python reads the topic and comes to the streams of our copy.
 
-use std::{io::Write as _, path::PathBuf, process::Command};
+use std::{io::Write as _, path::PathBuf, process::Command, time::Duration};
 
 use events::{Partition, Service, StreamId};
 
@@ -10,12 +10,23 @@ use crate::log::{
     support::{append, commit, job},
 };
 
+/// kcat gives up at the first connection that is down, which passes on a busy machine. What it may have written by then is
+/// written twice, and that changes nothing.
+const ATTEMPTS: usize = 10;
+
 /// kcat, aimed at the stack of the run.
 fn kcat(arguments: &[&str]) -> Vec<u8> {
     let stack = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../compose/stack");
-    let output = Command::new(stack).args(["tool", "kcat", "-q"]).args(arguments).output().unwrap();
-    assert!(output.status.success(), "kcat {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
+    let mut said = String::new();
+    for _ in 0..ATTEMPTS {
+        let output = Command::new(&stack).args(["tool", "kcat", "-q"]).args(arguments).output().unwrap();
+        if output.status.success() {
+            return output.stdout;
+        }
+        said = String::from_utf8_lossy(&output.stderr).into_owned();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    panic!("kcat {arguments:?}: {said}");
 }
 
 /// Puts a record on a topic that no process of ours wrote.
