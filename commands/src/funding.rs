@@ -27,7 +27,7 @@ use crate::{
     contract::ContractCommand,
     escrow::EscrowCommand,
     payment::PaymentCommand,
-    process::{Draft, ProcessManager, ProcessRejection, StepCommand, Steps},
+    process::{Draft, OnceTimer, ProcessManager, ProcessRejection, StepCommand, Steps},
 };
 
 /// The timer after which a payment that was not confirmed expires.
@@ -43,16 +43,8 @@ pub struct Funding {
 struct Run {
     started: FundingStarted,
     steps: Steps<FundingStep>,
-    timer: PaymentTimer,
+    timer: OnceTimer,
     result: Option<FundingResult>,
-}
-
-/// The timer runs at most once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum PaymentTimer {
-    NotStarted,
-    Running { due_at: Timestamp },
-    Over,
 }
 
 impl Funding {
@@ -155,7 +147,7 @@ impl Aggregate for Funding {
 
     fn evolve(&mut self, event: &FundingEvent) {
         if let FundingEvent::FundingStarted(started) = event {
-            let (started, steps, timer) = (started.clone(), Steps::default(), PaymentTimer::NotStarted);
+            let (started, steps, timer) = (started.clone(), Steps::default(), OnceTimer::NotStarted);
             self.run = Some(Run { started, steps, timer, result: None });
         } else if let Some(run) = &mut self.run {
             run.evolve(event);
@@ -174,9 +166,9 @@ impl Run {
                 self.steps.settle(*number, outcome);
             }
             FundingEvent::FundingTimerStarted(FundingTimerStarted { due_at, .. }) => {
-                self.timer = PaymentTimer::Running { due_at: *due_at };
+                self.timer = OnceTimer::Running { due_at: *due_at };
             }
-            FundingEvent::FundingTimerStopped(FundingTimerStopped { .. }) => self.timer = PaymentTimer::Over,
+            FundingEvent::FundingTimerStopped(FundingTimerStopped { .. }) => self.timer = OnceTimer::Over,
             FundingEvent::FundingEnded(FundingEnded { result }) => self.result = Some(*result),
         }
     }
@@ -209,24 +201,21 @@ impl Draft<Funding> {
     }
 
     fn start_timer(&mut self, due_at: Timestamp) {
-        if self.run().is_some_and(|run| run.timer == PaymentTimer::NotStarted) {
+        if self.run().is_some_and(|run| run.timer == OnceTimer::NotStarted) {
             self.push(FundingTimerStarted { timer: PAYMENT_TIMER.to_owned(), due_at });
         }
     }
 
     /// Also when it has not started yet, so that it never will.
     fn stop_timer(&mut self) {
-        if self.run().is_some_and(|run| run.timer != PaymentTimer::Over) {
+        if self.run().is_some_and(|run| run.timer != OnceTimer::Over) {
             self.push(FundingTimerStopped { timer: PAYMENT_TIMER.to_owned() });
         }
     }
 
     /// That the payment has expired is believed when the payment says so: it may have been confirmed a moment ago.
     fn fire(&mut self, timer: &str, context: &Context) {
-        let due = match self.run().map(|run| run.timer) {
-            Some(PaymentTimer::Running { due_at }) => context.now >= due_at,
-            Some(PaymentTimer::NotStarted | PaymentTimer::Over) | None => false,
-        };
+        let due = self.run().is_some_and(|run| run.timer.is_due(context.now));
         if timer == PAYMENT_TIMER && due {
             self.stop_timer();
             self.request(FundingStep::ExpirePayment);

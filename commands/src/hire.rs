@@ -28,7 +28,7 @@ use crate::{
     aggregate::{Aggregate, Context},
     contract::ContractCommand,
     job::JobCommand,
-    process::{Draft, ProcessManager, ProcessRejection, StepCommand, Steps},
+    process::{Draft, OnceTimer, ProcessManager, ProcessRejection, StepCommand, Steps},
 };
 
 /// The timer after which a proposal that not both have signed expires.
@@ -44,16 +44,8 @@ pub struct Hire {
 struct Run {
     started: HireStarted,
     steps: Steps<HireStep>,
-    timer: ProposalTimer,
+    timer: OnceTimer,
     result: Option<HireResult>,
-}
-
-/// The timer runs at most once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum ProposalTimer {
-    NotStarted,
-    Running { due_at: Timestamp },
-    Over,
 }
 
 impl Hire {
@@ -150,7 +142,7 @@ impl Aggregate for Hire {
 
     fn evolve(&mut self, event: &HireEvent) {
         if let HireEvent::HireStarted(started) = event {
-            let (started, steps, timer) = (started.clone(), Steps::default(), ProposalTimer::NotStarted);
+            let (started, steps, timer) = (started.clone(), Steps::default(), OnceTimer::NotStarted);
             self.run = Some(Run { started, steps, timer, result: None });
         } else if let Some(run) = &mut self.run {
             run.evolve(event);
@@ -169,9 +161,9 @@ impl Run {
                 self.steps.settle(*number, outcome);
             }
             HireEvent::HireTimerStarted(HireTimerStarted { due_at, .. }) => {
-                self.timer = ProposalTimer::Running { due_at: *due_at };
+                self.timer = OnceTimer::Running { due_at: *due_at };
             }
-            HireEvent::HireTimerStopped(HireTimerStopped { .. }) => self.timer = ProposalTimer::Over,
+            HireEvent::HireTimerStopped(HireTimerStopped { .. }) => self.timer = OnceTimer::Over,
             HireEvent::HireEnded(HireEnded { result }) => self.result = Some(*result),
         }
     }
@@ -223,7 +215,7 @@ impl Draft<Hire> {
     }
 
     fn start_timer(&mut self, due_at: Timestamp) {
-        let not_started = self.run().is_some_and(|run| run.timer == ProposalTimer::NotStarted);
+        let not_started = self.run().is_some_and(|run| run.timer == OnceTimer::NotStarted);
         if not_started && self.is_open() {
             self.push(HireTimerStarted { timer: PROPOSAL_TIMER.to_owned(), due_at });
         }
@@ -231,17 +223,14 @@ impl Draft<Hire> {
 
     /// Also when it has not started yet, so that it never will.
     fn stop_timer(&mut self) {
-        if self.is_open() && self.run().is_some_and(|run| run.timer != ProposalTimer::Over) {
+        if self.is_open() && self.run().is_some_and(|run| run.timer != OnceTimer::Over) {
             self.push(HireTimerStopped { timer: PROPOSAL_TIMER.to_owned() });
         }
     }
 
     /// That the contract has expired is believed when the contract says so: it may have been signed a moment ago.
     fn fire(&mut self, timer: &str, context: &Context) {
-        let due = match self.run().map(|run| run.timer) {
-            Some(ProposalTimer::Running { due_at }) => context.now >= due_at,
-            Some(ProposalTimer::NotStarted | ProposalTimer::Over) | None => false,
-        };
+        let due = self.run().is_some_and(|run| run.timer.is_due(context.now));
         if timer == PROPOSAL_TIMER && due {
             self.stop_timer();
             self.request(HireStep::ExpireContract);
