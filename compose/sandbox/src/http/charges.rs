@@ -12,20 +12,15 @@ use serde::Deserialize;
 
 use super::{
     App, Problem,
-    edge::Answered,
     faults::Operation,
     found,
     input::{Amount, Body, ListQuery, Query, Reference},
-    made,
+    made_answering,
 };
-use crate::{
-    books::{
-        Made,
-        charges::{Charge, ChargeOrder},
-        fact::Capture,
-        page::{Page, page},
-    },
-    tokens::Answering,
+use crate::books::{
+    charges::{Charge, ChargeOrder},
+    fact::Capture,
+    page::{Page, page},
 };
 
 pub(super) fn routes() -> Router<App> {
@@ -58,14 +53,7 @@ async fn create(State(shop): State<App>, Body(new): Body<NewCharge>) -> Result<R
     let faults = Arc::clone(&shop);
     let act_as = move || faults.faults.take_act_as(Operation::CreateCharge);
     let charge = shop.books.ask(|books| books.create_charge(order, act_as)).await??;
-    // A repetition is answered as it should be: else nobody could ever learn what became of the first.
-    let answering = match &charge {
-        Made::Now(charge) => charge.token.answering,
-        Made::Before(_) => Answering::Promptly,
-    };
-    let mut response = made(charge);
-    response.extensions_mut().insert(Answered(answering));
-    Ok(response)
+    Ok(made_answering(charge, |charge| charge.token.answering))
 }
 
 async fn one(State(shop): State<App>, Path(id): Path<String>) -> Result<Json<Charge>, Problem> {

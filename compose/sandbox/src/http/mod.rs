@@ -22,6 +22,7 @@ use http::StatusCode;
 use secrecy::SecretString;
 use tokio::sync::watch;
 
+use edge::Answered;
 pub(crate) use edge::BrokenOff;
 pub(crate) use faults::Faults;
 use problem::Problem;
@@ -30,6 +31,7 @@ use crate::{
     bookkeeper::Bookkeeper,
     books::Made,
     settings::{Disorder, Timing, WebhookTarget},
+    tokens::Answering,
 };
 
 /// A body larger than this is refused.
@@ -75,6 +77,21 @@ fn made<T: serde::Serialize>(made: Made<T>) -> Response {
         Made::Now(made) => (StatusCode::CREATED, Json(made)).into_response(),
         Made::Before(made) => Json(made).into_response(),
     }
+}
+
+/// As [`made`], in the way that the token asks for. A repetition is answered as it should be: else nobody could ever learn
+/// what became of the first.
+fn made_answering<T: serde::Serialize>(
+    made_or_known: Made<T>,
+    answering_of: impl FnOnce(&T) -> Answering,
+) -> Response {
+    let answering = match &made_or_known {
+        Made::Now(new) => answering_of(new),
+        Made::Before(_) => Answering::Promptly,
+    };
+    let mut response = made(made_or_known);
+    response.extensions_mut().insert(Answered(answering));
+    response
 }
 
 /// What there is, or 404.

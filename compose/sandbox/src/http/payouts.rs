@@ -12,19 +12,14 @@ use serde::Deserialize;
 
 use super::{
     App, Problem,
-    edge::Answered,
     faults::Operation,
     found,
     input::{Amount, Body, ListQuery, Query, Reference},
-    made,
+    made_answering,
 };
-use crate::{
-    books::{
-        Made,
-        page::{Page, page},
-        payouts::{Payout, PayoutOrder},
-    },
-    tokens::Answering,
+use crate::books::{
+    page::{Page, page},
+    payouts::{Payout, PayoutOrder},
 };
 
 pub(super) fn routes() -> Router<App> {
@@ -49,14 +44,7 @@ async fn create(State(shop): State<App>, Body(new): Body<NewPayout>) -> Result<R
     let faults = Arc::clone(&shop);
     let act_as = move || faults.faults.take_act_as(Operation::CreatePayout);
     let payout = shop.books.ask(|books| books.create_payout(order, act_as)).await??;
-    // A repetition is answered as it should be: else nobody could ever learn what became of the first.
-    let answering = match &payout {
-        Made::Now(payout) => payout.token.answering,
-        Made::Before(_) => Answering::Promptly,
-    };
-    let mut response = made(payout);
-    response.extensions_mut().insert(Answered(answering));
-    Ok(response)
+    Ok(made_answering(payout, |payout| payout.token.answering))
 }
 
 async fn one(State(shop): State<App>, Path(id): Path<String>) -> Result<Json<Payout>, Problem> {
