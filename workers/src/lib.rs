@@ -12,6 +12,7 @@ pub mod dead_letters;
 mod documents;
 mod foreign;
 pub mod operator;
+pub mod payments;
 pub mod processes;
 mod runner;
 pub mod settings;

@@ -11,4 +11,6 @@ mod processes;
 mod random_lives;
 mod redrive;
 mod remembered;
+mod sandbox_provider;
 mod stops;
+mod webhooks;

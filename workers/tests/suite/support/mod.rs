@@ -3,6 +3,7 @@
 pub mod faults;
 pub mod market;
 pub mod projections;
+pub mod provider;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

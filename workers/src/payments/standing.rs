@@ -1,0 +1,80 @@
+//! Where an order stands at the provider, and what we are to believe of it.
+
+use events::{Money, vocabulary::payments::Notice};
+
+use super::{Reference, bounded};
+
+/// An order as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Which order.
+    pub reference: Reference,
+    /// What the provider calls it.
+    pub provider_id: String,
+    /// How much.
+    pub amount: Money,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// How far an order got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its outcome is not known yet.
+    UnderWay,
+    /// The payer has to do something. Of charges only.
+    ActionRequired,
+    /// The money is set aside. Of charges only.
+    Authorized,
+    /// The money came, went back, or was sent.
+    Done,
+    /// It did not.
+    Failed {
+        /// The provider's reason, a stable code.
+        code: String,
+    },
+    /// It was sent, and came back. Of payouts only.
+    Returned {
+        /// The provider's reason, a stable code.
+        code: String,
+    },
+}
+
+impl Standing {
+    /// What the payment or payout is to be told; `None` when there is nothing to tell it: the provider is still at it, or
+    /// a refund failed, which a person has to see to.
+    pub fn notice(&self) -> Option<Notice> {
+        match self.reference {
+            Reference::Attempt { payment, attempt } => match &self.state {
+                State::UnderWay | State::Returned { .. } => None,
+                State::ActionRequired => Some(Notice::PaymentActionRequired { payment, attempt }),
+                State::Authorized => Some(Notice::PaymentAuthorized { payment, attempt }),
+                State::Done => {
+                    let (reference, amount) = (self.provider_id.clone(), self.amount);
+                    Some(Notice::PaymentConfirmed { payment, attempt, reference, amount })
+                }
+                State::Failed { code } => {
+                    Some(Notice::PaymentFailed { payment, attempt, code: bounded(code) })
+                }
+            },
+            Reference::Refund { payment, refund } => match &self.state {
+                State::Done => Some(Notice::RefundPaid { payment, refund }),
+                State::UnderWay
+                | State::ActionRequired
+                | State::Authorized
+                | State::Failed { .. }
+                | State::Returned { .. } => None,
+            },
+            Reference::Payout { payout, attempt } => match &self.state {
+                State::UnderWay | State::ActionRequired | State::Authorized => None,
+                State::Done => {
+                    Some(Notice::PayoutPaid { payout, attempt, reference: self.provider_id.clone() })
+                }
+                State::Failed { code } => Some(Notice::PayoutFailed { payout, attempt, code: bounded(code) }),
+                State::Returned { code } => {
+                    Some(Notice::PayoutReturned { payout, attempt, code: bounded(code) })
+                }
+            },
+        }
+    }
+}
