@@ -10,6 +10,7 @@ pub mod board;
 pub mod contract_detail;
 pub mod folding;
 pub mod job_detail;
+pub mod money;
 pub mod my_jobs;
 mod options;
 pub mod projection;
@@ -45,6 +46,13 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(bids_by_worker::BidsByWorker),
         Arc::new(contract_detail::ContractDetails),
         Arc::new(sessions::Sessions),
+        Arc::new(money::wallets::Wallets),
+        Arc::new(money::escrows::Escrows),
+        Arc::new(money::payments::Payments),
+        Arc::new(money::payouts::Payouts),
+        Arc::new(money::methods::Methods),
+        Arc::new(money::deadlines::Deadlines),
+        Arc::new(money::webhook_log::WebhookLog),
         Arc::new(timers::Timers),
         Arc::new(steps::Steps),
     ]

@@ -5,8 +5,6 @@ use events::vocabulary::jobs::{ContractEvent, DisputeOutcome, JobClosure, JobEve
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::store::Scalar;
-
 macro_rules! status {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -22,11 +20,12 @@ macro_rules! status {
             }
         }
 
-        impl From<$name> for Scalar {
+        impl From<$name> for $crate::store::Scalar {
             fn from(status: $name) -> Self { Self::Text(status.name().to_owned()) }
         }
     };
 }
+pub(crate) use status;
 
 status! {
     /// Where a job stands.

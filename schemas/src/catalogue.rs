@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use commands::Aggregate;
 use events::Event;
 use projections::{
-    Collection, ProjectionId, bids_by_job, bids_by_worker, board, contract_detail, job_detail, my_jobs,
-    sessions, steps, timers,
+    Collection, ProjectionId, bids_by_job, bids_by_worker, board, contract_detail, job_detail,
+    money::{deadlines, escrows, methods, payments, payouts, statement, wallets, webhook_log},
+    my_jobs, sessions, steps, timers,
 };
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -65,6 +66,22 @@ impl Catalogue {
         self.add_documents(sessions::ID, &sessions::SESSIONS);
         self.add_documents(timers::ID, &timers::TIMERS);
         self.add_documents(steps::ID, &steps::STEPS);
+        self.add_read_models_of_money();
+    }
+
+    fn add_read_models_of_money(&mut self) {
+        self.add_documents(wallets::ID, &wallets::BALANCES);
+        self.add_documents(wallets::ID, &wallets::HOLDS);
+        self.add_documents(wallets::ID, &wallets::WORKS);
+        self.add_documents(wallets::ID, &statement::ENTRIES);
+        self.add_documents(escrows::ID, &escrows::ESCROWS);
+        self.add_documents(payments::ID, &payments::PAYMENTS);
+        self.add_documents(payouts::ID, &payouts::PAYOUTS);
+        self.add_documents(methods::ID, &methods::METHODS);
+        self.add_documents(methods::ID, &methods::DESTINATIONS);
+        self.add_documents(deadlines::ID, &deadlines::DEADLINES);
+        self.add_documents(deadlines::ID, &deadlines::AGREEMENTS);
+        self.add_documents(webhook_log::ID, &webhook_log::RECEIPTS);
     }
 
     fn add_documents<T: JsonSchema>(&mut self, (name, version): (&str, u32), collection: &Collection<T>) {

@@ -1,4 +1,5 @@
-//! Histories of a whole marketplace, drawn by seed: jobs with competing bids, contracts to every end, sessions, managers.
+//! Histories of a whole marketplace, drawn by seed: jobs with competing bids, contracts to every end, sessions, managers,
+//! and the money of it all ([`crate::treasury`]).
 
 use events::{
     Category, RecordedEvent, StreamId,
@@ -19,7 +20,10 @@ use events::{
     },
 };
 
-use crate::story::{Story, bid_terms, contract_terms, ghs, id, sealed, terms};
+use crate::{
+    story::{Story, bid_terms, contract_terms, ghs, id, sealed, terms},
+    treasury::Treasury,
+};
 
 /// Draws, the same for the same seed (SplitMix64).
 pub(crate) struct Draw(pub(crate) u64);
@@ -40,11 +44,14 @@ impl Draw {
 
 /// The history of `jobs` jobs and what hangs on them.
 pub(crate) fn marketplace(seed: u64, jobs: u128) -> Vec<RecordedEvent> {
-    let mut world = World { story: Story::default(), draw: Draw(seed), fresh: 1000 };
+    let mut world =
+        World { story: Story::default(), draw: Draw(seed), fresh: 1000, treasury: Treasury::default() };
     for number in 1..=jobs {
         world.job(id(number));
         if number % 2 == 0 {
             world.session();
+            let owner = world.account();
+            world.treasury.methods(&mut world.story, &mut world.draw, owner);
         }
     }
     world.story.events
@@ -78,6 +85,7 @@ struct World {
     story: Story,
     draw: Draw,
     fresh: u128,
+    treasury: Treasury,
 }
 
 impl World {
@@ -202,6 +210,7 @@ impl World {
         self.story.contract(contract, ContractSigned { by: worker, fully: true });
         if self.draw.one_in(4) {
             self.story.contract(contract, ContractCancelled { by: Some(by) });
+            self.treasury.expire(&mut self.story, (contract, 1), (client, worker));
             return Some(ReopenReason::ContractCancelled);
         }
         for milestone in 1..=2 {
@@ -217,6 +226,8 @@ impl World {
 
     fn milestone(&mut self, contract: ContractId, milestone: u32, client: AccountId, worker: AccountId) {
         self.story.contract(contract, FundingRequested { milestone, amount: ghs(250), order: None });
+        let (work, parties) = ((contract, milestone), (client, worker));
+        let kept = self.treasury.fund(&mut self.story, &mut self.draw, work, parties, ghs(250));
         self.story.contract(contract, MilestoneFunded { milestone });
         let review_until = self.story.now().plus_millis(60_000);
         let work = WorkSubmitted { milestone, note: sealed(worker, "done"), review_until };
@@ -232,8 +243,10 @@ impl World {
             self.story.contract(contract, MilestoneDisputeSettled { milestone, outcome });
         } else if self.draw.one_in(5) {
             self.story.contract(contract, MilestoneRefunded { milestone });
+            self.treasury.refund(&mut self.story, &mut self.draw, kept);
         } else {
             self.story.contract(contract, MilestoneApproved { milestone, by: Some(client) });
+            self.treasury.release(&mut self.story, &mut self.draw, kept);
             self.story.contract(contract, MilestoneReleased { milestone });
         }
     }

@@ -59,6 +59,12 @@ pub(crate) struct Story {
 }
 
 impl Story {
+    /// The story that goes on behind `events`.
+    pub(crate) fn after(events: Vec<RecordedEvent>) -> Self {
+        let versions = events.iter().map(|event| (event.stream, event.version)).collect();
+        Self { seconds: events.len() as i64, events, versions }
+    }
+
     /// Domain time of the next event.
     pub(crate) fn now(&self) -> Timestamp {
         at(self.seconds)
