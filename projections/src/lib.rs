@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 pub use folding::{FoldError, Folding};
 pub use options::{StoreOptions, open};
-pub use projection::{Applied, ApplyError, Projection, ProjectionId, Shape};
+pub use projection::{Applied, ApplyError, NoProjectionId, Projection, ProjectionId, Shape};
 #[cfg(feature = "measuring")]
 pub use sqlite::bare::BareTable;
 pub use store::{

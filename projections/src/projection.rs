@@ -1,6 +1,6 @@
 //! What a projection is.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use events::{RecordedEvent, Service};
 use serde::{Deserialize, Serialize};
@@ -45,9 +45,9 @@ pub trait Projection: Send + Sync + 'static {
     /// this event cannot be applied to what is there.
     fn apply(&self, event: &RecordedEvent, view: &mut View) -> Result<Applied, ApplyError>;
 
-    /// Its identity.
+    /// The first build of this version.
     fn id(&self) -> ProjectionId {
-        ProjectionId { name: self.name().to_owned(), version: self.version() }
+        ProjectionId::new(self.name(), self.version())
     }
 }
 
@@ -61,18 +61,59 @@ pub enum Shape {
     Joined,
 }
 
-/// One version of one projection. As text: `board_v1`.
+/// One build of one version of a projection: what has documents, letters, turns and checkpoints of its own. As text:
+/// `board_v1`, or `board_v1_b2` for a build beside the first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProjectionId {
     /// See [`Projection::name`].
     pub name: String,
     /// See [`Projection::version`].
     pub version: u32,
+    /// Counts the rebuilds; 0 is what a read store begins with.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub build: u32,
+}
+
+fn is_first(build: &u32) -> bool {
+    *build == 0
+}
+
+impl ProjectionId {
+    /// The first build of this version.
+    pub fn new(name: impl Into<String>, version: u32) -> Self {
+        Self { name: name.into(), version, build: 0 }
+    }
+
+    /// Another build of the same version.
+    #[must_use]
+    pub fn with_build(&self, build: u32) -> Self {
+        Self { build, ..self.clone() }
+    }
 }
 
 impl fmt::Display for ProjectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_v{}", self.name, self.version)
+        write!(f, "{}_v{}", self.name, self.version)?;
+        if self.build > 0 { write!(f, "_b{}", self.build) } else { Ok(()) }
+    }
+}
+
+/// The text names no build of a projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a build is written NAME_vVERSION, or NAME_vVERSION_bBUILD")]
+pub struct NoProjectionId;
+
+impl FromStr for ProjectionId {
+    type Err = NoProjectionId;
+
+    /// Reads what [`ProjectionId`] prints.
+    fn from_str(text: &str) -> Result<Self, NoProjectionId> {
+        let (name, numbers) = text.rsplit_once("_v").ok_or(NoProjectionId)?;
+        let (version, build) = numbers.split_once("_b").unwrap_or((numbers, "0"));
+        let number = |digits: &str| digits.parse::<u32>().map_err(|_| NoProjectionId);
+        let id = Self { name: name.to_owned(), version: number(version)?, build: number(build)? };
+        // One text for each build: no signs, no leading zeros, no `_b0`.
+        if id.name.is_empty() || id.to_string() != text { Err(NoProjectionId) } else { Ok(id) }
     }
 }
 
@@ -100,5 +141,30 @@ impl ApplyError {
     /// The event needs a document that is not there: history and read model do not fit together.
     pub fn absent(what: &str, key: &str) -> Self {
         Self::Poison(format!("there is no {what} {key}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_reads_as_it_is_printed_and_in_no_other_way() {
+        for text in ["board_v1", "board_v1_b2", "a_v2_v10", "bids_by_job_v3_b12"] {
+            assert_eq!(text.parse::<ProjectionId>().map(|id| id.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!("board_v1_b2".parse(), Ok(ProjectionId::new("board", 1).with_build(2)));
+        for text in [
+            "board",
+            "_v1",
+            "board_v",
+            "board_v01",
+            "board_v1_b0",
+            "board_v+1",
+            "board_v1_b",
+            "board_v1_b2_b3",
+        ] {
+            assert_eq!(text.parse::<ProjectionId>(), Err(NoProjectionId), "{text}");
+        }
     }
 }

@@ -235,7 +235,7 @@ impl<T> Page<T> {
     }
 }
 
-/// How far one version of one projection has read one partition of one log.
+/// How far one build of one projection has read one partition of one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Which log.
@@ -293,7 +293,7 @@ pub enum StoreError {
 
 /// The port. Engines: SQLite here, MongoDB later. Share it as `Arc<dyn ReadStore>`.
 pub trait ReadStore: Send + Sync + 'static {
-    /// Makes the collections and indexes of one version of a projection, and checks those that are there.
+    /// Makes the collections and indexes of one build of a projection, and checks those that are there.
     fn prepare<'a>(
         &'a self,
         projection: &'a ProjectionId,
@@ -317,7 +317,7 @@ pub trait ReadStore: Send + Sync + 'static {
         partition: Partition,
     ) -> StoreFuture<'a, Option<Checkpoint>>;
 
-    /// From which logs the store was fed: every projection that has checkpoints, in whatever version, with each log that
+    /// From which logs the store was fed: every build that has checkpoints, of whatever version, with each log that
     /// they name. An engine that cannot say refuses.
     fn origins(&self) -> StoreFuture<'_, Vec<(ProjectionId, LogId)>> {
         Box::pin(async { Err(StoreError::Refused("this engine cannot say which logs fed it".into())) })
@@ -342,7 +342,7 @@ pub trait ReadStore: Send + Sync + 'static {
     /// How the engine would serve the query, in its own words; tests look for the index's name and for scans.
     fn explain(&self, query: Query) -> StoreFuture<'_, String>;
 
-    /// Removes documents and checkpoints of one version of a projection.
+    /// Removes documents and checkpoints of one build of a projection.
     fn drop_projection<'a>(&'a self, projection: &'a ProjectionId) -> StoreFuture<'a, ()>;
 }
 
@@ -361,7 +361,7 @@ impl<'a, T: DeserializeOwned> Reader<'a, T> {
         (name, version): (&'static str, u32),
         collection: &'a Collection<T>,
     ) -> Self {
-        Self { store, projection: ProjectionId { name: name.to_owned(), version }, collection }
+        Self { store, projection: ProjectionId::new(name, version), collection }
     }
 
     /// The document with this key.

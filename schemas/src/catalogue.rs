@@ -85,7 +85,7 @@ impl Catalogue {
     }
 
     fn add_documents<T: JsonSchema>(&mut self, (name, version): (&str, u32), collection: &Collection<T>) {
-        let projection = ProjectionId { name: name.to_owned(), version };
+        let projection = ProjectionId::new(name, version);
         let collection = collection.spec.name;
         let title = format!("A document of {collection} of {projection}");
         self.add_type::<T>(read_model_path(&projection, collection), &title);

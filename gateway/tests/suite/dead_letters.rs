@@ -28,7 +28,7 @@ async fn park(guild: &Guild, made: &Reply) -> String {
         document: DocumentKey { collection: "letters", key: stream.to_string() },
         value: Some(Json::of(&document).unwrap()),
     };
-    let projection = ProjectionId { name: "job_detail".into(), version: 1 };
+    let projection = ProjectionId::new("job_detail", 1);
     let batch = Batch { projection, writes: vec![write], advances: Vec::new(), unchanged: Vec::new() };
     guild.server.app.store.commit(batch).await.unwrap();
     letter.to_string()

@@ -13,7 +13,7 @@ use super::{
 use crate::{ProjectionId, StoreError};
 
 /// What the file is. Another format is another number.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// `GHrd` in the file's header: a read store of Guildhall.
 const APPLICATION: i64 = 0x4748_7264;
 /// Prepared statements kept per connection.
@@ -21,16 +21,28 @@ const STATEMENTS: usize = 128;
 
 const TABLES: &str = "
     CREATE TABLE guildhall_collections (
-        projection TEXT NOT NULL, version INTEGER NOT NULL, collection TEXT NOT NULL,
+        projection TEXT NOT NULL, version INTEGER NOT NULL, build INTEGER NOT NULL, collection TEXT NOT NULL,
         declaration TEXT NOT NULL, tables TEXT NOT NULL,
-        PRIMARY KEY (projection, version, collection)
+        PRIMARY KEY (projection, version, build, collection)
     ) WITHOUT ROWID;
     CREATE TABLE guildhall_checkpoints (
-        projection TEXT NOT NULL, version INTEGER NOT NULL, partition TEXT NOT NULL,
+        projection TEXT NOT NULL, version INTEGER NOT NULL, build INTEGER NOT NULL, partition TEXT NOT NULL,
         log BLOB NOT NULL, offset INTEGER NOT NULL,
-        PRIMARY KEY (projection, version, partition)
+        PRIMARY KEY (projection, version, build, partition)
     ) WITHOUT ROWID;
 ";
+
+/// Format 1 knew one build of each version: what it holds is build 0 of today.
+const TABLES_FROM_1: [&str; 3] = [
+    "ALTER TABLE guildhall_collections RENAME TO old_collections;
+     ALTER TABLE guildhall_checkpoints RENAME TO old_checkpoints;",
+    TABLES,
+    "INSERT INTO guildhall_collections
+         SELECT projection, version, 0, collection, declaration, tables FROM old_collections;
+     INSERT INTO guildhall_checkpoints SELECT projection, version, 0, partition, log, offset FROM old_checkpoints;
+     DROP TABLE old_collections;
+     DROP TABLE old_checkpoints;",
+];
 
 /// The connection that writes, on a file that is made when there is none.
 ///
@@ -51,6 +63,12 @@ pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Fai
         transaction.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, format) {
         (APPLICATION, FORMAT) => {}
+        (APPLICATION, 1) => {
+            for statements in TABLES_FROM_1 {
+                transaction.execute_batch(statements)?;
+            }
+            transaction.pragma_update(None, "user_version", FORMAT)?;
+        }
         (0, 0) if empty => {
             transaction.execute_batch(TABLES)?;
             transaction.pragma_update(None, "application_id", APPLICATION)?;
@@ -94,7 +112,7 @@ fn configure(connection: &Connection, cache_kib: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the tables of one version of a projection, or checks that they were made from the same declaration.
+/// Makes the tables of one build of a projection, or checks that they were made from the same declaration.
 pub(super) fn prepare(
     connection: &mut Connection,
     projection: &ProjectionId,
@@ -105,8 +123,8 @@ pub(super) fn prepare(
         let known: Option<String> = transaction
             .query_row(
                 "SELECT declaration FROM guildhall_collections \
-                 WHERE projection = ? AND version = ? AND collection = ?",
-                params![projection.name, projection.version, table.spec.name],
+                 WHERE projection = ? AND version = ? AND build = ? AND collection = ?",
+                params![projection.name, projection.version, projection.build, table.spec.name],
                 |row| row.get(0),
             )
             .optional()?;
@@ -121,10 +139,11 @@ pub(super) fn prepare(
             None => {
                 transaction.execute_batch(&table.create())?;
                 transaction.execute(
-                    "INSERT INTO guildhall_collections VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO guildhall_collections VALUES (?, ?, ?, ?, ?, ?)",
                     params![
                         projection.name,
                         projection.version,
+                        projection.build,
                         table.spec.name,
                         table.declaration(),
                         table.names().join(" ")
@@ -140,21 +159,23 @@ pub(super) fn prepare(
 /// Every projection that has checkpoints, with each log that they name.
 pub(super) fn origins(connection: &Connection) -> Result<Vec<(ProjectionId, LogId)>, Failure> {
     let mut statement = connection.prepare(
-        "SELECT DISTINCT projection, version, log FROM guildhall_checkpoints ORDER BY projection, version, log",
+        "SELECT DISTINCT projection, version, build, log FROM guildhall_checkpoints \
+         ORDER BY projection, version, build, log",
     )?;
     let rows = statement.query_map([], |row| {
-        let projection = ProjectionId { name: row.get(0)?, version: row.get(1)? };
-        Ok((projection, LogId(Uuid::from_bytes(row.get(2)?))))
+        let projection = ProjectionId { name: row.get(0)?, version: row.get(1)?, build: row.get(2)? };
+        Ok((projection, LogId(Uuid::from_bytes(row.get(3)?))))
     })?;
     Ok(rows.collect::<Result<_, rusqlite::Error>>()?)
 }
 
-/// Removes all tables and checkpoints of one version of a projection.
+/// Removes all tables and checkpoints of one build of a projection.
 pub(super) fn drop_projection(connection: &mut Connection, projection: &ProjectionId) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let of = params![projection.name, projection.version];
-    let mut statement = transaction
-        .prepare("SELECT tables FROM guildhall_collections WHERE projection = ? AND version = ?")?;
+    let of = params![projection.name, projection.version, projection.build];
+    let mut statement = transaction.prepare(
+        "SELECT tables FROM guildhall_collections WHERE projection = ? AND version = ? AND build = ?",
+    )?;
     let tables: Result<Vec<String>, rusqlite::Error> = statement.query_map(of, |row| row.get(0))?.collect();
     drop(statement);
     for table in tables?.iter().flat_map(|tables| tables.split(' ')) {
@@ -163,8 +184,9 @@ pub(super) fn drop_projection(connection: &mut Connection, projection: &Projecti
         }
         transaction.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
     }
-    transaction.execute("DELETE FROM guildhall_collections WHERE projection = ? AND version = ?", of)?;
-    transaction.execute("DELETE FROM guildhall_checkpoints WHERE projection = ? AND version = ?", of)?;
+    let of_build = "projection = ? AND version = ? AND build = ?";
+    transaction.execute(&format!("DELETE FROM guildhall_collections WHERE {of_build}"), of)?;
+    transaction.execute(&format!("DELETE FROM guildhall_checkpoints WHERE {of_build}"), of)?;
     transaction.commit()?;
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use crate::{CollectionSpec, Index, ProjectionId, StoreError};
 
-/// A collection of one version of one projection.
+/// A collection of one build of one projection.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Table {
-    /// `<projection>_v<N>__<collection>`.
+    /// `<projection>_v<N>__<collection>`, `<projection>_v<N>_b<B>__<collection>` for a rebuild.
     pub(super) name: String,
     /// As declared.
     pub(super) spec: CollectionSpec,

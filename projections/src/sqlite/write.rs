@@ -52,9 +52,10 @@ pub(super) fn checkpoint(
     partition: Partition,
 ) -> Result<Option<Checkpoint>, Failure> {
     let mut statement = connection.prepare_cached(
-        "SELECT log, offset FROM guildhall_checkpoints WHERE projection = ? AND version = ? AND partition = ?",
+        "SELECT log, offset FROM guildhall_checkpoints \
+         WHERE projection = ? AND version = ? AND build = ? AND partition = ?",
     )?;
-    let parameters = params![projection.name, projection.version, partition.to_string()];
+    let parameters = params![projection.name, projection.version, projection.build, partition.to_string()];
     let row = statement
         .query_row(parameters, |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?)))
         .optional()?;
@@ -67,11 +68,12 @@ fn set_checkpoint(
     advance: &Advance,
 ) -> Result<(), Failure> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO guildhall_checkpoints (projection, version, partition, log, offset) VALUES (?, ?, ?, ?, ?) \
+        "INSERT INTO guildhall_checkpoints (projection, version, build, partition, log, offset) VALUES (?, ?, ?, ?, ?, ?) \
          ON CONFLICT DO UPDATE SET log = excluded.log, offset = excluded.offset",
     )?;
     let (partition, log) = (advance.partition.to_string(), advance.to.log.0.into_bytes());
-    statement.execute(params![projection.name, projection.version, partition, log, advance.to.offset])?;
+    let ProjectionId { name, version, build } = projection;
+    statement.execute(params![name, version, build, partition, log, advance.to.offset])?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ fn refused(options: &StoreOptions) -> String {
 #[tokio::test]
 async fn documents_and_checkpoints_are_there_when_the_file_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
-    let board = projections::ProjectionId { name: "board".into(), version: 1 };
+    let board = projections::ProjectionId::new("board", 1);
     let partition = Partition { service: Service::Jobs, number: 0 };
     let to = Checkpoint { log: LogId(Uuid::from_u128(1)), offset: 5 };
     let key = DocumentKey { collection: "drafts", key: "a".into() };
@@ -53,6 +53,42 @@ fn a_file_of_another_format_is_refused_with_a_sentence() {
     assert!(reason.contains("format 7") && reason.contains("rebuilt"), "{reason}");
 }
 
+#[tokio::test]
+async fn a_file_of_the_format_before_is_read_as_the_first_builds() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join("read.db")).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TABLE guildhall_collections (
+                 projection TEXT NOT NULL, version INTEGER NOT NULL, collection TEXT NOT NULL,
+                 declaration TEXT NOT NULL, tables TEXT NOT NULL,
+                 PRIMARY KEY (projection, version, collection)
+             ) WITHOUT ROWID;
+             CREATE TABLE guildhall_checkpoints (
+                 projection TEXT NOT NULL, version INTEGER NOT NULL, partition TEXT NOT NULL,
+                 log BLOB NOT NULL, offset INTEGER NOT NULL,
+                 PRIMARY KEY (projection, version, partition)
+             ) WITHOUT ROWID;
+             CREATE TABLE board_v1__drafts (key TEXT NOT NULL PRIMARY KEY, document TEXT NOT NULL);
+             INSERT INTO board_v1__drafts VALUES ('a', '{\"n\":1}');
+             INSERT INTO guildhall_collections VALUES
+                 ('board', 1, 'drafts', ' arrays() fields()', 'board_v1__drafts');
+             INSERT INTO guildhall_checkpoints VALUES ('board', 1, 'jobs/0', zeroblob(16), 5);
+             PRAGMA application_id = 0x47487264;
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(connection);
+    let store = open(&options(&folder)).unwrap();
+    let board = projections::ProjectionId::new("board", 1);
+    store.prepare(&board, &[DRAFTS.spec]).await.unwrap();
+    let key = DocumentKey { collection: "drafts", key: "a".into() };
+    assert_eq!(store.get_many(&board, &[key]).await.unwrap(), [Some(Json::from_text(r#"{"n":1}"#))]);
+    let partition = Partition { service: Service::Jobs, number: 0 };
+    let kept = Checkpoint { log: LogId(Uuid::nil()), offset: 5 };
+    assert_eq!(store.checkpoint(&board, partition).await.unwrap(), Some(kept));
+}
+
 #[test]
 fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,7 +114,7 @@ async fn the_write_ahead_log_stays_bounded_while_a_writer_never_pauses() {
     let folder = tempfile::tempdir().unwrap();
     let wal_bytes = 256 * 1024;
     let store = open(&StoreOptions { wal_bytes, ..options(&folder) }).unwrap();
-    let projection = projections::ProjectionId { name: "board".into(), version: 1 };
+    let projection = projections::ProjectionId::new("board", 1);
     store.prepare(&projection, &[DRAFTS.spec]).await.unwrap();
     let text = Some(Json::of(&"x".repeat(2000)).unwrap());
     for round in 0..100 {

@@ -21,7 +21,7 @@ pub(crate) const ROWS: Collection<Value> = Collection::new(
 .with_fields(&["size"]);
 
 pub(crate) fn projection() -> ProjectionId {
-    ProjectionId { name: "sample".into(), version: 1 }
+    ProjectionId::new("sample", 1)
 }
 
 pub(crate) async fn put(store: &dyn ReadStore, rows: impl IntoIterator<Item = (&str, Value)>) {

@@ -15,7 +15,7 @@ const OTHERS: Collection<Value> = Collection::new("others", &[]);
 const PARTITION: Partition = Partition { service: Service::Jobs, number: 0 };
 
 fn projection() -> ProjectionId {
-    ProjectionId { name: "sample".into(), version: 1 }
+    ProjectionId::new("sample", 1)
 }
 
 fn thing(key: &str) -> DocumentKey {
@@ -143,6 +143,22 @@ async fn versions_of_a_projection_do_not_see_each_other(store: &dyn ReadStore) {
     assert_eq!(value(store, "a").await, Some(json!({"size": 1})));
 }
 
+async fn builds_of_a_version_do_not_see_each_other(store: &dyn ReadStore) {
+    prepared(store).await;
+    let rebuilt = projection().with_build(2);
+    store.prepare(&rebuilt, &[THINGS.spec]).await.unwrap();
+    store.commit(batch(vec![write("a", json!({"size": 1}))], vec![step(7, None, 5)], vec![])).await.unwrap();
+    let beside = batch(vec![write("a", json!({"size": 2}))], vec![step(7, None, 3)], vec![]);
+    store.commit(Batch { projection: rebuilt.clone(), ..beside }).await.unwrap();
+    let log = LogId(Uuid::from_u128(7));
+    assert_eq!(store.checkpoint(&projection(), PARTITION).await, Ok(Some(Checkpoint { log, offset: 5 })));
+    assert_eq!(store.checkpoint(&rebuilt, PARTITION).await, Ok(Some(Checkpoint { log, offset: 3 })));
+    assert_eq!(store.origins().await, Ok(vec![(projection(), log), (rebuilt.clone(), log)]));
+    store.drop_projection(&projection()).await.unwrap();
+    let kept = store.get_many(&rebuilt, &[thing("a")]).await.unwrap();
+    assert_eq!(kept, [Json::of(&json!({"size": 2})).ok()]);
+}
+
 async fn another_declaration_of_the_same_version_is_refused(store: &dyn ReadStore) {
     prepared(store).await;
     prepared(store).await;
@@ -158,7 +174,7 @@ async fn a_name_that_is_not_plain_never_becomes_sql(store: &dyn ReadStore) {
         let refused = store.prepare(&projection(), &[collection.spec]).await;
         assert!(matches!(refused, Err(StoreError::Refused(_))), "{name}: {refused:?}");
     }
-    let bad = ProjectionId { name: "x; y".into(), version: 1 };
+    let bad = ProjectionId::new("x; y", 1);
     assert!(matches!(store.prepare(&bad, &[THINGS.spec]).await, Err(StoreError::Refused(_))));
     let hostile = "a'; DROP TABLE sample_v1__things; --";
     prepared(store).await;
@@ -175,6 +191,7 @@ over_every_engine! {
     many_documents_come_in_the_order_asked_for,
     a_dropped_projection_leaves_nothing_and_can_be_made_again,
     versions_of_a_projection_do_not_see_each_other,
+    builds_of_a_version_do_not_see_each_other,
     another_declaration_of_the_same_version_is_refused,
     a_name_that_is_not_plain_never_becomes_sql,
 }

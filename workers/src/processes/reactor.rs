@@ -25,7 +25,7 @@ use crate::{
 
 /// The name under which the reactor keeps its checkpoints and letters.
 pub fn reactor_id() -> ProjectionId {
-    ProjectionId { name: "reactor".to_owned(), version: 1 }
+    ProjectionId::new("reactor", 1)
 }
 
 /// See the module.
