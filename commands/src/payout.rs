@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     aggregate::{Aggregate, Context},
+    policy::MoneyPolicy,
     rejection::rejections,
 };
 
@@ -36,6 +37,8 @@ struct Request {
     /// The last attempt; 0 before the first.
     attempt: u32,
     dispatch_at: Option<Timestamp>,
+    /// The provider's last reason for not paying, or for the money's return.
+    failure: Option<String>,
 }
 
 /// Where a payout stands.
@@ -89,6 +92,16 @@ impl Payout {
         self.request.as_ref().and_then(|request| request.dispatch_at)
     }
 
+    /// The last attempt, from 1; 0 before the first.
+    pub fn attempt(&self) -> u32 {
+        self.request.as_ref().map_or(0, |request| request.attempt)
+    }
+
+    /// The provider's last reason for not paying, or for the money's return: a stable code.
+    pub fn failure(&self) -> Option<&str> {
+        self.request.as_ref().and_then(|request| request.failure.as_deref())
+    }
+
     /// The attempt that waits for the provider's answer.
     pub fn open_dispatch(&self) -> Option<OpenDispatch<'_>> {
         let request = self.request.as_ref().filter(|request| request.status == PayoutStatus::Processing)?;
@@ -107,7 +120,7 @@ pub enum PayoutCommand {
         amount: Money,
         /// Where it is to go.
         destination: PayoutDestinationId,
-        /// What the provider calls that.
+        /// What the provider calls that; empty when the account has no such destination (any more).
         token: String,
     },
     /// The wallet holds the money. Internal; does nothing once that is known.
@@ -147,6 +160,7 @@ rejections! {
     /// Why a payout says no.
     pub enum PayoutRejection {
         NotFound = NotFound "payout_not_found": "there is no such payout",
+        DestinationNotFound = NotFound "payout_destination_not_found": "there is no such payout destination for this currency",
         InternalOnly = Forbidden "internal_only": "only the machinery itself does this",
         NotAnAccount = Forbidden "not_an_account": "only somebody with an account asks for money",
         NotYourPayout = Forbidden "not_your_payout": "the payout is another account's",
@@ -164,7 +178,7 @@ type Decision = Result<Vec<PayoutEvent>, PayoutRejection>;
 
 impl Aggregate for Payout {
     const CATEGORY: Category = Category::Payout;
-    const FOLD_VERSION: u16 = 1;
+    const FOLD_VERSION: u16 = 2;
     type Id = PayoutId;
     type Command = PayoutCommand;
     type Event = PayoutEvent;
@@ -203,7 +217,7 @@ impl Aggregate for Payout {
     fn evolve(&mut self, event: &PayoutEvent) {
         if let PayoutEvent::PayoutRequested(requested) = event {
             let (requested, status) = (requested.clone(), PayoutStatus::Requested);
-            self.request = Some(Request { requested, status, attempt: 0, dispatch_at: None });
+            self.request = Some(Request { requested, status, attempt: 0, dispatch_at: None, failure: None });
         } else if let Some(request) = &mut self.request {
             request.evolve(event);
         }
@@ -218,6 +232,9 @@ impl Payout {
         }
         if !requested.amount.is_positive() {
             return Err(PayoutRejection::AmountNotPositive);
+        }
+        if requested.token.is_empty() {
+            return Err(PayoutRejection::DestinationNotFound);
         }
         Ok(vec![requested.into()])
     }
@@ -364,18 +381,21 @@ impl Request {
                 self.attempt = *attempt;
             }
             PayoutEvent::PayoutPaid(PayoutPaid { .. }) => self.status = PayoutStatus::Paid,
-            PayoutEvent::PayoutFailed(PayoutFailed { .. }) => self.status = PayoutStatus::Failed,
-            PayoutEvent::PayoutReversed(PayoutReversed { .. }) => self.status = PayoutStatus::Reversed,
+            PayoutEvent::PayoutFailed(PayoutFailed { code, .. }) => {
+                self.status = PayoutStatus::Failed;
+                self.failure = Some(code.clone());
+            }
+            PayoutEvent::PayoutReversed(PayoutReversed { code, .. }) => {
+                self.status = PayoutStatus::Reversed;
+                self.failure = Some(code.clone());
+            }
         }
     }
 }
 
 /// The next batch after now; batches go at multiples of their period since 1970.
 fn next_batch(context: &Context) -> Timestamp {
-    let period = context.policy.money.payout_batch_every_ms.clamp(1, BATCH_EVERY_MS_MAX) * 1_000;
+    let period = context.policy.money.payout_batch_every_ms.clamp(1, MoneyPolicy::PERIOD_LIMIT_MS) * 1_000;
     let batches = context.now.micros().div_euclid(period).saturating_add(1);
     Timestamp::from_micros(batches.saturating_mul(period))
 }
-
-/// No batch is further away than a year, milliseconds.
-const BATCH_EVERY_MS_MAX: i64 = 366 * 24 * 60 * 60 * 1000;

@@ -23,6 +23,16 @@ pub struct PayoutDestination {
 }
 
 impl PayoutDestination {
+    /// What was added; `None` when there is none.
+    pub fn added(&self) -> Option<&PayoutDestinationAdded> {
+        self.added.as_ref()
+    }
+
+    /// It is not to be used any more.
+    pub fn is_removed(&self) -> bool {
+        self.removed
+    }
+
     /// Whose it is; `None` when there is none.
     pub fn owner(&self) -> Option<AccountId> {
         self.added.as_ref().map(|added| added.owner)

@@ -23,8 +23,7 @@ pub struct Policy {
     pub bids_per_job_max: usize,
     /// Milestones a bid may propose.
     pub milestones_per_bid_max: usize,
-    /// What concerns money. Not settable yet: nothing asks for money before there are routes that do.
-    #[serde(skip)]
+    /// What concerns money.
     pub money: MoneyPolicy,
 }
 
@@ -49,6 +48,13 @@ pub struct MoneyPolicy {
 }
 
 impl MoneyPolicy {
+    /// The most that a fee may take, in 1/10 000: all of it.
+    pub const FEE_LIMIT_BASIS_POINTS: u32 = 10_000;
+    /// No period is longer than a year, milliseconds.
+    pub const PERIOD_LIMIT_MS: i64 = 366 * 24 * 60 * 60 * 1000;
+    /// The most attempts that a payment or a payout may take: each stays in its state for ever.
+    pub const ATTEMPTS_LIMIT: u32 = 100;
+
     /// A payout of this much is looked at first.
     pub fn is_reviewed(&self, amount: Money) -> bool {
         let unit = 10_i128.pow(amount.currency().exponent());

@@ -12,7 +12,7 @@ use crate::{
     http::{Code, Problem},
     openapi, routes,
     security::{links::Links, passwords::Passwords, tokens::Tokens},
-    settings::Settings,
+    settings::{Provider, Settings},
 };
 
 /// Shared by all handlers; cheap to clone.
@@ -126,6 +126,19 @@ impl App {
             Some(age) if age <= self.staleness_max() => Ok(()),
             Some(_) | None => {
                 Err(Problem::new(Code::Unavailable, "sessions and roles may have changed unseen; try again"))
+            }
+        }
+    }
+
+    /// There is somebody who moves money.
+    ///
+    /// # Errors
+    /// [`Code::PaymentsNotOffered`].
+    pub fn require_provider(&self) -> Result<(), Problem> {
+        match self.settings.payments.provider {
+            Provider::Sandbox => Ok(()),
+            Provider::None => {
+                Err(Problem::new(Code::PaymentsNotOffered, "payments.provider is none on this server"))
             }
         }
     }

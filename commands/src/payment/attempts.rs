@@ -10,6 +10,7 @@ use events::{
         PaymentCancelled, PaymentConfirmed, PaymentConfirmedLate, PaymentEvent, PaymentExpired, RefundReason,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Bill, Decision, OpenAttempt, PaymentRejection, PaymentStatus};
@@ -18,19 +19,42 @@ use crate::aggregate::Context;
 /// One try to get the money.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Attempt {
+    pub(super) method: PaymentMethodId,
     pub(super) token: String,
     pub(super) state: AttemptState,
+    /// The provider's reason, once it would not.
+    pub(super) failure: Option<String>,
+}
+
+impl Attempt {
+    pub(super) fn started(method: PaymentMethodId, token: String) -> Self {
+        Self { method, token, state: AttemptState::Open, failure: None }
+    }
 }
 
 /// What became of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum AttemptState {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptState {
     /// No last word of the provider yet.
     Open,
     /// No money, as far as we know: a confirmation that comes all the same is believed.
     Failed,
     /// The money came.
     Confirmed,
+}
+
+/// One try to get the money, for who looks at the payment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttemptLine<'a> {
+    /// Its number, from 1.
+    pub attempt: u32,
+    /// What it is paid with.
+    pub method: PaymentMethodId,
+    /// What became of it.
+    pub state: AttemptState,
+    /// The provider's reason, a stable code, once it would not.
+    pub failure: Option<&'a str>,
 }
 
 impl Bill {
@@ -47,6 +71,9 @@ impl Bill {
         let attempt = number_after(self.attempts.len());
         if attempt > context.policy.money.payment_attempts_max {
             return Err(PaymentRejection::TooManyAttempts);
+        }
+        if token.is_empty() {
+            return Err(PaymentRejection::MethodNotFound);
         }
         Ok(vec![PaymentAttemptStarted { attempt, method, token: token.to_owned() }.into()])
     }
@@ -126,11 +153,31 @@ impl Bill {
         open.map(move |(number, attempt)| OpenAttempt { attempt: number, amount, token: &attempt.token })
     }
 
-    pub(super) fn set_attempt(&mut self, number: u32, state: AttemptState) {
-        let index = (number as usize).checked_sub(1);
-        if let Some(attempt) = index.and_then(|index| self.attempts.get_mut(index)) {
-            attempt.state = state;
+    pub(super) fn attempt_lines(&self) -> impl Iterator<Item = AttemptLine<'_>> {
+        (1..).zip(&self.attempts).map(|(number, attempt)| AttemptLine {
+            attempt: number,
+            method: attempt.method,
+            state: attempt.state,
+            failure: attempt.failure.as_deref(),
+        })
+    }
+
+    pub(super) fn set_failed(&mut self, number: u32, code: &str) {
+        if let Some(attempt) = self.attempt_mut(number) {
+            attempt.state = AttemptState::Failed;
+            attempt.failure = Some(code.to_owned());
         }
+    }
+
+    pub(super) fn set_confirmed(&mut self, number: u32) {
+        if let Some(attempt) = self.attempt_mut(number) {
+            attempt.state = AttemptState::Confirmed;
+        }
+    }
+
+    fn attempt_mut(&mut self, number: u32) -> Option<&mut Attempt> {
+        let index = (number as usize).checked_sub(1)?;
+        self.attempts.get_mut(index)
     }
 
     fn find_attempt(&self, number: u32) -> Result<&Attempt, PaymentRejection> {

@@ -28,9 +28,10 @@ use crate::{
 mod attempts;
 mod refunds;
 
-use attempts::{Attempt, AttemptState};
-pub use refunds::OpenRefund;
+use attempts::Attempt;
+pub use attempts::{AttemptLine, AttemptState};
 use refunds::Refund;
+pub use refunds::{OpenRefund, RefundLine};
 
 /// A payment, as its history tells it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -121,6 +122,16 @@ impl Payment {
         self.bill.iter().flat_map(Bill::open_refunds)
     }
 
+    /// Every attempt, in order.
+    pub fn attempts(&self) -> impl Iterator<Item = AttemptLine<'_>> {
+        self.bill.iter().flat_map(Bill::attempt_lines)
+    }
+
+    /// Every refund, in order.
+    pub fn refunds(&self) -> impl Iterator<Item = RefundLine> + '_ {
+        self.bill.iter().flat_map(Bill::refund_lines)
+    }
+
     /// What is here and on its way back to the payer.
     pub fn payable(&self) -> Option<Money> {
         self.bill.as_ref().map(Bill::payable)
@@ -146,7 +157,7 @@ pub enum PaymentCommand {
     Attempt {
         /// What with.
         method: PaymentMethodId,
-        /// What the provider calls that.
+        /// What the provider calls that; empty when the payer has no such means (any more).
         token: String,
     },
     /// The provider wants the payer to do something. Internal; does nothing when it comes late.
@@ -199,6 +210,7 @@ rejections! {
     pub enum PaymentRejection {
         NotFound = NotFound "payment_not_found": "there is no such payment",
         AttemptNotFound = NotFound "attempt_not_found": "the payment has no attempt with this number",
+        MethodNotFound = NotFound "payment_method_not_found": "there is no such payment method",
         RefundNotFound = NotFound "refund_not_found": "the payment has no refund with this number",
         InternalOnly = Forbidden "internal_only": "only the machinery itself does this",
         NotThePayer = Forbidden "not_the_payer": "only the one who pays does this",
@@ -216,7 +228,7 @@ type Decision = Result<Vec<PaymentEvent>, PaymentRejection>;
 
 impl Aggregate for Payment {
     const CATEGORY: Category = Category::Payment;
-    const FOLD_VERSION: u16 = 1;
+    const FOLD_VERSION: u16 = 2;
     type Id = PaymentId;
     type Command = PaymentCommand;
     type Event = PaymentEvent;
@@ -292,8 +304,8 @@ impl Bill {
     fn evolve(&mut self, event: &PaymentEvent) {
         match event {
             PaymentEvent::PaymentCreated(PaymentCreated { .. }) => {}
-            PaymentEvent::PaymentAttemptStarted(PaymentAttemptStarted { token, .. }) => {
-                self.attempts.push(Attempt { token: token.clone(), state: AttemptState::Open });
+            PaymentEvent::PaymentAttemptStarted(PaymentAttemptStarted { method, token, .. }) => {
+                self.attempts.push(Attempt::started(*method, token.clone()));
                 self.status = PaymentStatus::Processing;
             }
             PaymentEvent::PaymentActionRequired(PaymentActionRequired { .. }) => {
@@ -302,19 +314,19 @@ impl Bill {
             PaymentEvent::PaymentAuthorized(PaymentAuthorized { .. }) => {
                 self.status = PaymentStatus::Authorized;
             }
-            PaymentEvent::PaymentAttemptFailed(PaymentAttemptFailed { attempt, .. }) => {
-                self.set_attempt(*attempt, AttemptState::Failed);
+            PaymentEvent::PaymentAttemptFailed(PaymentAttemptFailed { attempt, code }) => {
+                self.set_failed(*attempt, code);
                 if self.status.is_awaited() {
                     self.status = PaymentStatus::Created;
                 }
             }
             PaymentEvent::PaymentConfirmed(PaymentConfirmed { attempt, .. }) => {
-                self.set_attempt(*attempt, AttemptState::Confirmed);
+                self.set_confirmed(*attempt);
                 self.paid_by = Some(*attempt);
                 self.status = PaymentStatus::Confirmed;
             }
             PaymentEvent::PaymentConfirmedLate(PaymentConfirmedLate { attempt, .. }) => {
-                self.set_attempt(*attempt, AttemptState::Confirmed);
+                self.set_confirmed(*attempt);
             }
             PaymentEvent::PaymentCancelled(PaymentCancelled { .. }) => self.status = PaymentStatus::Cancelled,
             PaymentEvent::PaymentExpired(PaymentExpired {}) => self.status = PaymentStatus::Expired,

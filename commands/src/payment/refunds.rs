@@ -31,6 +31,21 @@ pub struct OpenRefund {
     pub amount: Money,
 }
 
+/// Money that goes back, for who looks at the payment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RefundLine {
+    /// Its number, from 1.
+    pub refund: u32,
+    /// The attempt that brought the money in.
+    pub attempt: u32,
+    /// How much.
+    pub amount: Money,
+    /// Why.
+    pub reason: RefundReason,
+    /// The provider has given it back.
+    pub paid: bool,
+}
+
 impl Bill {
     /// The manager that asks knows that escrow does not have the money: it refused it for ever, or sent it itself.
     pub(super) fn take_back(&self, transfer: TransferId, amount: Money) -> Decision {
@@ -78,6 +93,16 @@ impl Bill {
             let all = back == self.created.amount;
             self.status = if all { PaymentStatus::Refunded } else { PaymentStatus::PartlyRefunded };
         }
+    }
+
+    pub(super) fn refund_lines(&self) -> impl Iterator<Item = RefundLine> + '_ {
+        (1..).zip(&self.refunds).map(|(number, refund)| RefundLine {
+            refund: number,
+            attempt: refund.attempt,
+            amount: refund.amount,
+            reason: refund.reason,
+            paid: refund.paid,
+        })
     }
 
     pub(super) fn open_refunds(&self) -> impl Iterator<Item = OpenRefund> + '_ {

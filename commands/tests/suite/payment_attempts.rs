@@ -2,7 +2,7 @@
 
 use commands::{
     Policy,
-    payment::{Payment, PaymentCommand, PaymentStatus},
+    payment::{AttemptState, Payment, PaymentCommand, PaymentStatus},
 };
 use events::{
     Money,
@@ -95,6 +95,22 @@ fn the_payer_tries_and_tries_again_with_another_card() {
     given::<Payment>([created()]).when(attempt()).by(client(ama())).then([started(1)]);
     let declined = created_and([started(1), failed(1)]);
     given::<Payment>(declined).when(attempt()).by(client(ama())).then([started(2)]);
+}
+
+#[test]
+fn a_means_of_paying_that_is_not_there_pays_nothing() {
+    let gone = PaymentCommand::Attempt { method: id(0x41), token: String::new() };
+    given::<Payment>([created()]).when(gone).by(client(ama())).then_not_found("payment_method_not_found");
+}
+
+#[test]
+fn who_looks_at_a_payment_sees_every_attempt_and_why_it_failed() {
+    let payment = fold::<Payment>(created_and([started(1), failed(1), started(2)]));
+    let seen: Vec<_> = payment.attempts().map(|line| (line.attempt, line.state, line.failure)).collect();
+    assert_eq!(seen, [(1, AttemptState::Failed, Some("card_declined")), (2, AttemptState::Open, None)]);
+    let payment = fold::<Payment>(created_and([started(1), failed(1), started(2), confirmed(1)]));
+    let first = payment.attempts().next().expect("there is one");
+    assert_eq!((first.state, first.failure), (AttemptState::Confirmed, Some("card_declined")));
 }
 
 #[test]

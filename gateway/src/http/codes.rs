@@ -49,6 +49,8 @@ codes! {
     InvalidCursor = 400 "invalid_cursor", "The cursor is not one of this query";
     /// The consistency token was changed, or belongs to another log.
     InvalidConsistencyToken = 400 "invalid_consistency_token", "The consistency token is not one of this log";
+    /// Money moves here: an `Idempotency-Key` is required, so that a repetition moves none twice.
+    IdempotencyKeyMissing = 400 "idempotency_key_missing", "An Idempotency-Key is required";
     /// There is no access token, or it is not one of ours, or it has run out: log in again.
     Unauthenticated = 401 "unauthenticated", "Log in first";
     /// The e-mail address and the password do not belong together. It is not said which of them is wrong.
@@ -65,6 +67,8 @@ codes! {
     MethodNotAllowed = 405 "method_not_allowed", "Not with this method";
     /// The projection of this dead letter has stopped: mend what stopped it first.
     ProjectionStopped = 409 "projection_stopped", "The projection has stopped";
+    /// The wallet has less available than that.
+    InsufficientFunds = 409 "insufficient_funds", "There is not enough";
     /// `If-Match` names another version than the current one: read again, decide again.
     VersionMismatch = 412 "version_mismatch", "The version is another";
     /// The body is larger than the server takes, or the command's events would be.
@@ -85,6 +89,8 @@ codes! {
     IdempotencyKeyReused = 422 "idempotency_key_reused", "The key was used for another content";
     /// Something broke inside; it was logged under the `trace_id`.
     Internal = 500 "internal", "Something broke inside";
+    /// This server has no payment provider, so nobody can be charged or paid.
+    PaymentsNotOffered = 501 "payments_not_offered", "There is no payment provider";
     /// Others kept changing the same thing; this attempt did nothing: try again.
     Contended = 503 "contended", "Others keep changing this";
     /// The server cannot take or answer this now, since the log is away for instance; this attempt did nothing: try again.

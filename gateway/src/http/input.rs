@@ -1,6 +1,9 @@
 //! What handlers read: path, query and body, each typed, bounded and refused with a code.
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+};
 use garde::Validate;
 use http::{header, request::Parts};
 use http_body_util::{BodyExt, Limited};
@@ -77,18 +80,26 @@ impl<T: DeserializeOwned + Validate<Context = ()> + Send> FromRequest<App> for B
             return Err(Problem::new(Code::UnsupportedMediaType, "send Content-Type: application/json"));
         }
         let limit = app.settings.http.body_bytes_max;
-        let bytes = Limited::new(request.into_body(), limit).collect().await.map_err(|error| {
-            if error.downcast_ref::<http_body_util::LengthLimitError>().is_some() {
-                Problem::new(Code::TooLarge, format!("a body may have {limit} bytes"))
-            } else {
-                Problem::new(Code::MalformedJson, "the body broke off")
-            }
-        })?;
-        let bytes = bytes.to_bytes();
+        let bytes = collect(request.into_body(), limit).await?;
         let value: T = serde_json::from_slice(&bytes).map_err(|error| explain::<T>(&bytes, &error))?;
         value.validate().map_err(|report| invalid(&report))?;
         Ok(Self(value))
     }
+}
+
+/// A body's raw bytes, at most `limit` of them.
+///
+/// # Errors
+/// [`Code::TooLarge`]; [`Code::MalformedJson`] when it broke off.
+pub(crate) async fn collect(body: axum::body::Body, limit: usize) -> Result<Bytes, Problem> {
+    let collected = Limited::new(body, limit).collect().await.map_err(|error| {
+        if error.downcast_ref::<http_body_util::LengthLimitError>().is_some() {
+            Problem::new(Code::TooLarge, format!("a body may have {limit} bytes"))
+        } else {
+            Problem::new(Code::MalformedJson, "the body broke off")
+        }
+    })?;
+    Ok(collected.to_bytes())
 }
 
 impl<T: JsonSchema> Input for Body<T> {
@@ -175,6 +186,15 @@ pub(crate) fn not_blank(text: &str, (): &()) -> garde::Result {
 /// A rule for garde: ASCII only, so that the text has one spelling.
 pub(crate) fn ascii(text: &str, (): &()) -> garde::Result {
     if text.is_ascii() { Ok(()) } else { Err(garde::Error::new("must be ASCII")) }
+}
+
+/// Characters of a token of the payment provider.
+const TOKEN_MAX: usize = 200;
+
+/// A rule for garde: visible ASCII without spaces, as providers name cards and accounts.
+pub(crate) fn provider_token(text: &str, (): &()) -> garde::Result {
+    let fits = (1..=TOKEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(()) } else { Err(garde::Error::new("takes 1 to 200 visible ASCII characters")) }
 }
 
 /// Characters of a slug.

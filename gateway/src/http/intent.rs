@@ -19,6 +19,8 @@ use crate::{
 
 /// The header that makes a repetition harmless.
 pub const IDEMPOTENCY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+/// The same, as documentation writes it.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const KEY_BYTES_MAX: usize = 128;
 
 /// The `Idempotency-Key` of a request, if any, and what accompanies it.
@@ -70,6 +72,33 @@ impl FromRequestParts<App> for Intent {
     }
 }
 
+/// The same where money moves: the `Idempotency-Key` is required, since a repetition that nobody could tell from a second
+/// wish would move it twice.
+#[derive(Clone, Debug)]
+pub struct KeyedIntent(pub Intent);
+
+impl FromRequestParts<App> for KeyedIntent {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let intent = Intent::from_request_parts(parts, app).await?;
+        match &intent.key {
+            Some(_) => Ok(Self(intent)),
+            None => Err(Problem::new(
+                Code::IdempotencyKeyMissing,
+                "send an Idempotency-Key: with it, a repetition moves no money twice",
+            )),
+        }
+    }
+}
+
+impl Input for KeyedIntent {
+    fn describe(operation: &mut Operation) {
+        Intent::describe(operation);
+        operation.required_headers.push(IDEMPOTENCY_KEY);
+        operation.problems.insert(Code::IdempotencyKeyMissing);
+    }
+}
+
 fn is_key(key: &str) -> bool {
     (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -77,7 +106,7 @@ fn is_key(key: &str) -> bool {
 impl Input for Intent {
     fn describe(operation: &mut Operation) {
         operation.request_headers.push((
-            "Idempotency-Key",
+            IDEMPOTENCY_KEY,
             "Up to 128 visible ASCII characters. A repetition with the same key has no second effect and gets the \
              same answer; with another content it is refused.",
         ));

@@ -15,6 +15,6 @@ pub use answer::{Answer, Created, Document};
 pub use codes::Code;
 pub use context::RequestContext;
 pub use input::{Body, Path, Query};
-pub use intent::{IfMatch, Intent};
-pub use operation::{Operation, Route, get, patch, post};
+pub use intent::{IfMatch, Intent, KeyedIntent};
+pub use operation::{Operation, Route, delete, get, patch, post};
 pub use problem::{FieldError, Problem};

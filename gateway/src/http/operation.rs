@@ -31,6 +31,8 @@ pub struct Operation {
     pub parameters: Vec<(&'static str, SchemaOf)>,
     /// Headers it heeds, with what they mean.
     pub request_headers: Vec<(&'static str, &'static str)>,
+    /// Those of them without which it is refused.
+    pub required_headers: Vec<&'static str>,
     /// Its body.
     pub body: Option<SchemaOf>,
     /// Its answer when all went well: status, content type, body.
@@ -172,6 +174,15 @@ where
     route(Method::PATCH, path, axum::routing::patch(handler), H::describe)
 }
 
+/// `DELETE path`.
+pub fn delete<H, T, I, O>(path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, App> + Described<I, O>,
+    T: 'static,
+{
+    route(Method::DELETE, path, axum::routing::delete(handler), H::describe)
+}
+
 fn route(
     method: Method,
     path: &'static str,
@@ -187,6 +198,7 @@ fn route(
         access: Access::Public,
         parameters: Vec::new(),
         request_headers: Vec::new(),
+        required_headers: Vec::new(),
         body: None,
         success: (200, "application/json", None),
         answer_headers: Vec::new(),

@@ -2,7 +2,9 @@
 
 use commands::{
     Rejection, RejectionKind, account::AccountRejection, contract::ContractRejection, job::JobRejection,
-    login::LoginRejection, session::SessionRejection, test_clock::TestClockRejection,
+    login::LoginRejection, payment::PaymentRejection, payment_method::PaymentMethodRejection,
+    payout::PayoutRejection, payout_destination::PayoutDestinationRejection, session::SessionRejection,
+    test_clock::TestClockRejection,
 };
 use http::StatusCode;
 
@@ -35,6 +37,10 @@ pub fn tables() -> Vec<(&'static str, Vec<RejectionLine>)> {
         ("Of sessions", lines(SessionRejection::ALL)),
         ("Of jobs and bids", lines(JobRejection::ALL)),
         ("Of contracts", lines(ContractRejection::ALL)),
+        ("Of payments", lines(PaymentRejection::ALL)),
+        ("Of payment methods", lines(PaymentMethodRejection::ALL)),
+        ("Of payouts", lines(PayoutRejection::ALL)),
+        ("Of payout destinations", lines(PayoutDestinationRejection::ALL)),
         ("Of the test clock", lines(TestClockRejection::ALL)),
     ]
 }

@@ -111,7 +111,8 @@ impl Builder {
         }
         for (name, meaning) in &operation.request_headers {
             all.push(json!({
-                "name": name, "in": "header", "required": false, "description": meaning,
+                "name": name, "in": "header", "required": operation.required_headers.contains(name),
+                "description": meaning,
                 "schema": { "type": "string" },
             }));
         }

@@ -45,7 +45,7 @@ pub fn routes() -> Vec<Route> {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 pub struct ContractPath {
     /// The contract.
-    contract: ContractId,
+    pub contract: ContractId,
 }
 
 /// What became of a contract.

@@ -14,10 +14,16 @@ use crate::{
 pub mod auth;
 pub mod bids;
 pub mod contracts;
+pub mod escrows;
 pub mod health;
 pub mod jobs;
 pub mod me;
+pub mod milestones;
 pub mod ops;
+pub mod payment_methods;
+pub mod payments;
+pub mod payout_destinations;
+pub mod payouts;
 pub mod sessions;
 
 /// Every route there is under these settings.
@@ -30,10 +36,23 @@ pub fn routes(profile: Profile, role: Role) -> Vec<Route> {
 }
 
 fn of_the_marketplace() -> Vec<Route> {
-    [auth::routes(), me::routes(), sessions::routes(), jobs::routes(), bids::routes(), contracts::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        auth::routes(),
+        me::routes(),
+        sessions::routes(),
+        jobs::routes(),
+        bids::routes(),
+        contracts::routes(),
+        milestones::routes(),
+        escrows::routes(),
+        payment_methods::routes(),
+        payments::routes(),
+        payout_destinations::routes(),
+        payouts::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Every operation of a development server: what the document shows.

@@ -38,6 +38,12 @@ impl Caller {
         self.actor.has_role(role) || self.service_roles.contains(&role)
     }
 
+    /// One of these people, or an administrator.
+    pub fn may_see(&self, parties: &[AccountId]) -> bool {
+        let is_party = self.actor.account().is_some_and(|account| parties.contains(&account));
+        is_party || self.has_role(Role::Admin)
+    }
+
     /// Checks the token, then session and account on their aggregates.
     async fn of(parts: &Parts, app: &App) -> Result<Option<Self>, Problem> {
         let Some(value) = parts.headers.get(header::AUTHORIZATION) else { return Ok(None) };

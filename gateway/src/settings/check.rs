@@ -1,18 +1,22 @@
 //! What settings must hold beyond their types: bounds, pairs, and what production asks for.
 
-use commands::Policy;
+use commands::{MoneyPolicy, Policy};
 use secrecy::ExposeSecret;
 
-use super::{Layers, Origin, Profile, SECRETS, Settings, SettingsError};
+use super::{Layers, Origin, Profile, Provider, SECRETS, Settings, SettingsError};
 use events::log::LogError;
 
-/// A secret in production has at least this many bytes.
+/// A secret in production has at least this many bytes, and one that is shared with the payment provider everywhere.
 const SECRET_BYTES_MIN: usize = 32;
+/// Secrets of webhooks that hold at the same time, at most.
+const WEBHOOK_SECRETS_MAX: usize = 4;
 
 pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), SettingsError> {
     let checks = Checks { layers };
     checks.bounds(settings)?;
     checks.log(settings)?;
+    checks.money(&settings.policy.money)?;
+    checks.payments(settings)?;
     checks.pairs(settings)?;
     checks.secrets(settings)
 }
@@ -101,6 +105,67 @@ impl Checks<'_> {
         }
     }
 
+    /// A fee takes no more than there is, periods end, and counts stay small.
+    fn money(&self, money: &MoneyPolicy) -> Result<(), SettingsError> {
+        let (fee_max, attempts_max) = (MoneyPolicy::FEE_LIMIT_BASIS_POINTS, MoneyPolicy::ATTEMPTS_LIMIT);
+        let counts = [
+            ("policy.money.fee_basis_points", money.fee_basis_points, 0, fee_max),
+            ("policy.money.payment_attempts_max", money.payment_attempts_max, 1, attempts_max),
+            ("policy.money.payout_attempts_max", money.payout_attempts_max, 1, attempts_max),
+        ];
+        if let Some((key, _, min, max)) =
+            counts.iter().find(|(_, value, min, max)| value < min || value > max)
+        {
+            return Err(self.invalid(key, &format!("must be {min} to {max}")));
+        }
+        let periods = [
+            ("policy.money.payment_expires_after_ms", money.payment_expires_after_ms),
+            ("policy.money.earnings_hold_ms", money.earnings_hold_ms),
+            ("policy.money.payout_batch_every_ms", money.payout_batch_every_ms),
+        ];
+        let longest = MoneyPolicy::PERIOD_LIMIT_MS;
+        if let Some((key, _)) = periods.iter().find(|(_, period)| !(1..=longest).contains(period)) {
+            return Err(self.invalid(key, &format!("must be 1 to {longest}, a year")));
+        }
+        if money.payout_reviewed_from_units < 0 {
+            return Err(self.invalid("policy.money.payout_reviewed_from_units", "must be at least 0"));
+        }
+        Ok(())
+    }
+
+    /// The provider can be reached, and what it says can be believed.
+    fn payments(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let payments = &settings.payments;
+        if payments.provider == Provider::None {
+            return Ok(());
+        }
+        if settings.profile == Profile::Production {
+            let reason = "the sandbox moves no real money: production takes \"none\"";
+            return Err(self.invalid("payments.provider", reason));
+        }
+        if let Some(reason) = payments.complaint_about_url() {
+            return Err(self.invalid("payments.url", reason));
+        }
+        let secrets = &payments.webhook_secrets;
+        if !(1..=WEBHOOK_SECRETS_MAX).contains(&secrets.len()) {
+            let reason = format!("takes 1 to {WEBHOOK_SECRETS_MAX} secrets");
+            return Err(self.invalid("payments.webhook_secrets", &reason));
+        }
+        let too_short = |secret: &secrecy::SecretString| secret.expose_secret().len() < SECRET_BYTES_MIN;
+        let short = if too_short(&payments.api_key) {
+            Some("payments.api_key")
+        } else {
+            secrets.iter().any(too_short).then_some("payments.webhook_secrets")
+        };
+        if let Some(key) = short {
+            return Err(self.invalid(key, &format!("needs at least {SECRET_BYTES_MIN} bytes")));
+        }
+        if payments.timeout_ms == 0 {
+            return Err(self.invalid("payments.timeout_ms", "must be at least 1"));
+        }
+        Ok(())
+    }
+
     fn pairs(&self, settings: &Settings) -> Result<(), SettingsError> {
         let (http, auth, policy) = (&settings.http, &settings.auth, &settings.policy);
         if http.consistency_wait_ms >= http.request_timeout_ms {
@@ -162,7 +227,8 @@ impl Checks<'_> {
             return Ok(());
         }
         let defaults = Layers::defaults();
-        for key in SECRETS {
+        let unused = |key: &str| key.starts_with("payments.") && settings.payments.provider == Provider::None;
+        for key in SECRETS.into_iter().filter(|key| !unused(key)) {
             if self.layers.origin(key) == Origin::Default || self.layers.same_value(&defaults, key) {
                 return Err(self.invalid(key, "the default is known to everybody: production needs its own"));
             }

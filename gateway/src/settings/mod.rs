@@ -3,6 +3,7 @@
 mod check;
 mod layers;
 mod log;
+mod payments;
 mod print;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -14,6 +15,7 @@ use workers::WorkerSettings;
 
 pub use layers::{Layers, Origin, SettingsError};
 pub use log::{KafkaSettings, LogSettings};
+pub use payments::{PaymentSettings, Provider};
 
 /// The manual: every setting with its default.
 pub const DEFAULTS: &str = include_str!("../guildhall.default.toml");
@@ -41,6 +43,8 @@ pub struct Settings {
     pub secrets: SecretSettings,
     /// Periods and bounds of the marketplace.
     pub policy: Policy,
+    /// Who moves the money.
+    pub payments: PaymentSettings,
     /// What runs by itself.
     pub workers: WorkerSettings,
     /// Logs of this process.
@@ -154,7 +158,13 @@ pub enum LogFormat {
 }
 
 /// Settings whose values are never printed, and which production refuses at their default.
-pub(crate) const SECRETS: [&str; 3] = ["auth.token_secret", "secrets.master_key", "secrets.link_secret"];
+pub(crate) const SECRETS: [&str; 5] = [
+    "auth.token_secret",
+    "secrets.master_key",
+    "secrets.link_secret",
+    "payments.api_key",
+    "payments.webhook_secrets",
+];
 
 /// The table that takes keys which do not stand in the defaults: they are another program's.
 pub(crate) const OPEN_TABLE: &str = "log.kafka.properties";

@@ -1,49 +1,13 @@
 //! From a posted job to a signed contract, and what others may see and do of it.
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Guild, Member, bid, ghs};
-
-/// A job that was awarded, and its contract as soon as it is proposed.
-struct Award {
-    guild: Guild,
-    client: Member,
-    worker: Member,
-    job: String,
-    contract: String,
-}
-
-async fn award() -> Award {
-    let guild = Guild::start().await;
-    let client = guild.member("ama", &["client"]).await;
-    let worker = guild.member("kofi", &["worker"]).await;
-    let job = guild.published(&client).await;
-    let bid = guild.bid(&worker, &job).await;
-    let accepted = guild.post(&format!("/api/v1/jobs/{job}/bids/{bid}/accept")).by(&client).send().await;
-    let contract = accepted.expect(StatusCode::OK).text("/contract");
-    until(&guild, &client, &format!("/api/v1/contracts/{contract}"), |contract| {
-        contract["status"] == "proposed"
-    })
-    .await;
-    Award { guild, client, worker, job, contract }
-}
-
-/// Asks until the answer is as it should be: what process managers do comes a moment later.
-async fn until(guild: &Guild, by: &Member, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..2000 {
-        let reply = guild.get(path).by(by).send().await;
-        if reply.status == StatusCode::OK && fits(&reply.body) {
-            return reply.body;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("{path} never became what it should be");
-}
+use crate::harness::{Deal, Guild, bid, ghs};
 
 #[tokio::test]
 async fn an_accepted_bid_becomes_a_contract_that_both_sign() {
-    let Award { guild, client, worker, job, contract } = award().await;
+    let Deal { guild, client, worker, job, contract } = Deal::proposed().await;
     let path = format!("/api/v1/contracts/{contract}");
     let proposed = guild.get(&path).by(&worker).send().await.expect(StatusCode::OK);
     assert_eq!(proposed.body["price"], ghs("150000"));
@@ -68,10 +32,10 @@ async fn an_accepted_bid_becomes_a_contract_that_both_sign() {
 
 #[tokio::test]
 async fn a_declined_contract_opens_the_job_again() {
-    let Award { guild, client, worker, job, contract } = award().await;
+    let Deal { guild, client, worker, job, contract } = Deal::proposed().await;
     let path = format!("/api/v1/contracts/{contract}/decline");
     guild.post(&path).by(&worker).send().await.expect(StatusCode::OK);
-    until(&guild, &client, &format!("/api/v1/jobs/{job}"), |job| job["status"] == "published").await;
+    guild.until(&client, &format!("/api/v1/jobs/{job}"), |job| job["status"] == "published").await;
     guild
         .post(&format!("/api/v1/contracts/{contract}/sign"))
         .by(&client)
@@ -82,16 +46,16 @@ async fn a_declined_contract_opens_the_job_again() {
 
 #[tokio::test]
 async fn an_unsigned_contract_expires_and_opens_the_job_again() {
-    let Award { guild, client, job, contract, .. } = award().await;
+    let Deal { guild, client, job, contract, .. } = Deal::proposed().await;
     guild.post("/ops/test-clock").json(&json!({ "advance": "8d" })).send().await.expect(StatusCode::OK);
-    until(&guild, &client, &format!("/api/v1/jobs/{job}"), |job| job["status"] == "published").await;
+    guild.until(&client, &format!("/api/v1/jobs/{job}"), |job| job["status"] == "published").await;
     let path = format!("/api/v1/contracts/{contract}");
-    until(&guild, &client, &path, |contract| contract["status"] == "expired").await;
+    guild.until(&client, &path, |contract| contract["status"] == "expired").await;
 }
 
 #[tokio::test]
 async fn somebody_elses_contract_is_neither_read_nor_touched() {
-    let Award { guild, contract, .. } = award().await;
+    let Deal { guild, contract, .. } = Deal::proposed().await;
     let stranger = guild.member("esi", &["client", "worker"]).await;
     let path = format!("/api/v1/contracts/{contract}");
     guild.get(&path).by(&stranger).send().await.problem(404, "not_found");
@@ -137,7 +101,7 @@ async fn one_award_rejects_the_other_bids() {
     accept(first).send().await.expect(StatusCode::OK);
     assert_eq!(accept(second.clone()).send().await.status, StatusCode::CONFLICT);
     let path = format!("/api/v1/jobs/{job}/bids/{second}");
-    let bid = until(&guild, &yaw, &path, |bid| bid["status"] == "rejected").await;
+    let bid = guild.until(&yaw, &path, |bid| bid["status"] == "rejected").await;
     assert_eq!(bid["rejection"], "another_accepted");
 }
 

@@ -75,6 +75,12 @@ async fn every_route_of_the_document_exists() {
                 .replace("{job}", &format!("job_{id}"))
                 .replace("{bid}", &format!("bid_{id}"))
                 .replace("{contract}", &format!("con_{id}"))
+                .replace("{milestone}", "1")
+                .replace("{escrow}", &format!("esc_{id}"))
+                .replace("{payment}", &format!("pay_{id}"))
+                .replace("{payment_method}", &format!("pmt_{id}"))
+                .replace("{payout}", &format!("out_{id}"))
+                .replace("{payout_destination}", &format!("dst_{id}"))
                 .replace("{projection}", "board")
                 .replace("{letter}", &format!("ltr_{id}"));
             let reply = guild.client.call(&method.to_uppercase(), &filled).send().await;

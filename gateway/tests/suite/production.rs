@@ -11,6 +11,7 @@ use crate::harness::{Guild, layers};
 fn secure(layers: &mut Layers) {
     for (key, value) in [
         ("profile", "production"),
+        ("payments.provider", "none"),
         ("auth.token_secret", "a secret of one's own, long enough for HS256"),
         ("secrets.link_secret", "another secret of one's own, as long as the first"),
         ("secrets.master_key", "5ec2e700000000000000000000000000000000000000000000000000000000ff"),
@@ -41,7 +42,17 @@ fn default_and_short_secrets_are_refused() {
     }
     let mut untouched = Layers::defaults();
     untouched.set("profile", "production", Origin::Given).unwrap();
+    untouched.set("payments.provider", "none", Origin::Given).unwrap();
     assert!(untouched.settings().unwrap_err().to_string().contains("production needs its own"));
+}
+
+#[test]
+fn the_sandbox_is_refused() {
+    let mut layers = Layers::defaults();
+    secure(&mut layers);
+    layers.set("payments.provider", "sandbox", Origin::Given).unwrap();
+    let told = layers.settings().unwrap_err().to_string();
+    assert!(told.contains("`payments.provider`") && told.contains("no real money"), "{told}");
 }
 
 #[tokio::test]

@@ -150,6 +150,51 @@ fn a_job_may_not_take_more_bids_than_one_commit_can_end() {
 }
 
 #[test]
+fn what_concerns_money_is_settable_within_bounds() {
+    let with = |name: &str, value: &str| variables(&[(name, value)]).unwrap().settings();
+    let settings = with("GUILDHALL_POLICY__MONEY__FEE_BASIS_POINTS", "250").unwrap();
+    assert_eq!(settings.policy.money.fee_basis_points, 250);
+    for (name, value, sentence) in [
+        ("GUILDHALL_POLICY__MONEY__FEE_BASIS_POINTS", "10001", "must be 0 to 10000"),
+        ("GUILDHALL_POLICY__MONEY__PAYMENT_ATTEMPTS_MAX", "0", "must be 1 to 100"),
+        ("GUILDHALL_POLICY__MONEY__PAYOUT_ATTEMPTS_MAX", "101", "must be 1 to 100"),
+        ("GUILDHALL_POLICY__MONEY__EARNINGS_HOLD_MS", "0", "must be 1 to 31622400000"),
+        ("GUILDHALL_POLICY__MONEY__PAYOUT_BATCH_EVERY_MS", "31622400001", "a year"),
+        ("GUILDHALL_POLICY__MONEY__PAYOUT_REVIEWED_FROM_UNITS", "-1", "must be at least 0"),
+    ] {
+        let told = with(name, value).unwrap_err().to_string();
+        assert!(told.contains(name) && told.contains(sentence), "{told}");
+    }
+}
+
+#[test]
+fn what_is_shared_with_the_payment_provider_is_checked_and_masked() {
+    for (name, value, sentence) in [
+        ("GUILDHALL_PAYMENTS__PROVIDER", "bank", "unknown variant"),
+        ("GUILDHALL_PAYMENTS__URL", "https://there", "http://HOST:PORT"),
+        ("GUILDHALL_PAYMENTS__API_KEY", "short", "at least 32 bytes"),
+        ("GUILDHALL_PAYMENTS__WEBHOOK_SECRETS", "short", "at least 32 bytes"),
+        ("GUILDHALL_PAYMENTS__WEBHOOK_SECRETS", "1,2,3,4,5", "1 to 4 secrets"),
+        ("GUILDHALL_PAYMENTS__TIMEOUT_MS", "0", "must be at least 1"),
+    ] {
+        let told = variables(&[(name, value)]).unwrap().settings().unwrap_err().to_string();
+        assert!(told.contains(name) && told.contains(sentence), "{told}");
+    }
+    let both = "the old secret, which has 32 bytes and more,the new secret, which";
+    let layers = variables(&[
+        ("GUILDHALL_PAYMENTS__URL", "http://127.0.0.1:8090"),
+        ("GUILDHALL_PAYMENTS__API_KEY", "psst, a key of thirty-two bytes or more"),
+        ("GUILDHALL_PAYMENTS__WEBHOOK_SECRETS", &both.replace(", ", "; ")),
+    ]);
+    let layers = layers.unwrap();
+    let told = layers.settings().unwrap_err().to_string();
+    assert!(told.contains("at least 32 bytes") && !told.contains("the new secret"), "{told}");
+    let printed = layers.render();
+    assert!(!printed.contains("psst") && !printed.contains("the old secret"), "{printed}");
+    assert!(printed.contains("http://127.0.0.1:8090"), "{printed}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_told_by_its_name() {
     let told = Layers::of_process(Some(std::path::Path::new("/no/such.toml"))).unwrap_err().to_string();
     assert!(told.contains("/no/such.toml"), "{told}");

@@ -1,6 +1,7 @@
 //! A server in this process, and people who talk to it.
 
 mod client;
+mod deal;
 
 use gateway::{
     house::Server,
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use client::{Call, Client, Reply};
+pub(crate) use deal::Deal;
 
 /// A running server on a throw-away folder.
 pub(crate) struct Guild {
@@ -99,8 +101,24 @@ impl Guild {
         self.client.call("POST", path)
     }
 
+    pub(crate) fn delete(&self, path: &str) -> Call<'_> {
+        self.client.call("DELETE", path)
+    }
+
     pub(crate) fn patch(&self, path: &str) -> Call<'_> {
         self.client.call("PATCH", path)
+    }
+
+    /// Asks until the answer is as it should be: what process managers do comes a moment later.
+    pub(crate) async fn until(&self, by: &Member, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..4000 {
+            let reply = self.get(path).by(by).send().await;
+            if reply.status == StatusCode::OK && fits(&reply.body) {
+                return reply.body;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("{path} never became what it should be");
     }
 
     /// Registers and logs in.
