@@ -46,6 +46,16 @@ impl Folding {
         remembered_bytes_max: usize,
     ) -> Self {
         let id = projection.id();
+        Self::of_build(projection, id, store, remembered_bytes_max)
+    }
+
+    /// The same, for the documents of the build `id`.
+    pub fn of_build(
+        projection: Arc<dyn Projection>,
+        id: ProjectionId,
+        store: Arc<dyn ReadStore>,
+        remembered_bytes_max: usize,
+    ) -> Self {
         Self { projection, id, store, view: View::remembering(remembered_bytes_max) }
     }
 

@@ -7,6 +7,7 @@
 pub mod bids_by_job;
 pub mod bids_by_worker;
 pub mod board;
+pub mod builds;
 pub mod contract_detail;
 pub mod folding;
 pub mod job_detail;
@@ -14,6 +15,7 @@ pub mod money;
 pub mod my_jobs;
 mod options;
 pub mod projection;
+mod reader;
 pub mod sessions;
 mod sqlite;
 pub mod status;
@@ -28,11 +30,12 @@ use std::sync::Arc;
 pub use folding::{FoldError, Folding};
 pub use options::{StoreOptions, open};
 pub use projection::{Applied, ApplyError, NoProjectionId, Projection, ProjectionId, Shape};
+pub use reader::Reader;
 #[cfg(feature = "measuring")]
 pub use sqlite::bare::BareTable;
 pub use store::{
     Advance, Batch, Checkpoint, Collection, CollectionSpec, Cursor, Filter, Index, Json, Order, Page,
-    PageRequest, Query, ReadStore, Reader, Scalar, StoreError, Write,
+    PageRequest, Query, ReadStore, Scalar, StoreError, Write,
 };
 pub use view::{Document, DocumentKey, View};
 

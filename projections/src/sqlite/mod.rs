@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     Batch, Checkpoint, CollectionSpec, Cursor, DocumentKey, Json, Page, ProjectionId, Query, ReadStore,
-    Scalar, StoreError, Write, options::StoreOptions, store::StoreFuture,
+    Scalar, StoreError, Write, builds, options::StoreOptions, store::StoreFuture,
 };
 
 /// The read store in a file.
@@ -43,18 +43,26 @@ impl SqliteStore {
         std::fs::create_dir_all(folder)
             .map_err(|e| StoreError::Unavailable(format!("{}: {e}", folder.display())))?;
         let path = folder.join("read.db");
+        let reserved = reserved(&path, options.writer_cache_kib)?;
         let writer = Writer::start(&path, options)?;
         let readers = Readers::start(&path, options)?;
-        Ok(Self { readers, writer, prepared: RwLock::default() })
+        Ok(Self { readers, writer, prepared: RwLock::new(reserved) })
     }
 
     fn table(&self, projection: &ProjectionId, collection: &str) -> Result<Arc<Table>, StoreError> {
         let prepared = self.prepared.read().unwrap_or_else(PoisonError::into_inner);
-        let tables = prepared.get(projection);
-        let table = tables.and_then(|tables| tables.iter().find(|table| table.spec.name == collection));
-        table.cloned().ok_or_else(|| {
+        let of =
+            |tables: &Vec<Arc<Table>>| tables.iter().find(|table| table.spec.name == collection).cloned();
+        if let Some(table) = prepared.get(projection).and_then(of) {
+            return Ok(table);
+        }
+        // A build that somebody else has made looks like those of the same projection that were prepared here.
+        let builds = prepared.iter().filter(|(id, _)| id.name == projection.name);
+        let newest = builds.max_by_key(|(id, _)| (id.version, id.build)).and_then(|(_, tables)| of(tables));
+        let newest = newest.ok_or_else(|| {
             StoreError::Refused(format!("the collection {collection} of {projection} was not prepared"))
-        })
+        })?;
+        Ok(Arc::new(Table::new(projection, newest.spec)?))
     }
 
     fn place(
@@ -66,6 +74,19 @@ impl SqliteStore {
             writes.into_iter().map(|write| Ok((self.table(projection, write.document.collection)?, write)));
         placed.collect()
     }
+}
+
+/// Makes the collections in which the store keeps what it knows of builds.
+fn reserved(
+    path: &Path,
+    writer_cache_kib: u32,
+) -> Result<HashMap<ProjectionId, Vec<Arc<Table>>>, StoreError> {
+    let tables: Result<Vec<Table>, StoreError> =
+        builds::COLLECTIONS.iter().map(|spec| Table::new(&builds::id(), *spec)).collect();
+    let tables = tables?;
+    let mut connection = file::open_writer(path, writer_cache_kib)?;
+    file::prepare(&mut connection, &builds::id(), &tables)?;
+    Ok(HashMap::from([(builds::id(), tables.into_iter().map(Arc::new).collect())]))
 }
 
 impl ReadStore for SqliteStore {

@@ -89,6 +89,22 @@ async fn a_file_of_the_format_before_is_read_as_the_first_builds() {
     assert_eq!(store.checkpoint(&board, partition).await.unwrap(), Some(kept));
 }
 
+#[tokio::test]
+async fn a_build_that_was_made_elsewhere_is_read_like_the_one_that_was_prepared_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, elsewhere) = (open(&options(&folder)).unwrap(), open(&options(&folder)).unwrap());
+    let board = projections::ProjectionId::new("board", 1);
+    here.prepare(&board, &[ENTRIES.spec, DRAFTS.spec]).await.unwrap();
+    let rebuilt = board.with_build(3);
+    elsewhere.prepare(&rebuilt, &[ENTRIES.spec, DRAFTS.spec]).await.unwrap();
+    let key = DocumentKey { collection: "drafts", key: "a".into() };
+    let value = Some(Json::from_text(r#"{"n":1}"#));
+    let writes = vec![Write { document: key.clone(), value: value.clone() }];
+    let batch = Batch { projection: rebuilt.clone(), writes, advances: vec![], unchanged: vec![] };
+    elsewhere.commit(batch).await.unwrap();
+    assert_eq!(here.get_many(&rebuilt, &[key]).await.unwrap(), [value]);
+}
+
 #[test]
 fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ mod folding;
 mod generator;
 mod interleavings;
 mod jobs;
+mod live_builds;
 mod machinery;
 mod memory;
 mod money;

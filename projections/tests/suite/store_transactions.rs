@@ -3,7 +3,7 @@
 use events::{LogId, Service, stream::Partition};
 use projections::{
     Advance, Batch, Checkpoint, Collection, DocumentKey, Index, Json, ProjectionId, ReadStore, StoreError,
-    Write,
+    Write, builds,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -159,6 +159,18 @@ async fn builds_of_a_version_do_not_see_each_other(store: &dyn ReadStore) {
     assert_eq!(kept, [Json::of(&json!({"size": 2})).ok()]);
 }
 
+async fn what_is_known_of_builds_can_be_kept_without_preparing_anything(store: &dyn ReadStore) {
+    let key = builds::alias_key("sample");
+    assert_eq!(store.get_many(&builds::id(), std::slice::from_ref(&key)).await, Ok(vec![None]));
+    let writes = vec![Write { document: key.clone(), value: Json::of(&json!({"version": 1})).ok() }];
+    let unchanged = vec![Write { document: key.clone(), value: None }];
+    let first = Batch { projection: builds::id(), writes, advances: vec![], unchanged };
+    store.commit(first.clone()).await.unwrap();
+    assert_eq!(store.commit(first).await, Err(StoreError::Fenced));
+    let scanned = store.scan(&builds::id(), builds::ALIASES.spec.name, None, 10).await.unwrap();
+    assert_eq!(scanned.len(), 1);
+}
+
 async fn another_declaration_of_the_same_version_is_refused(store: &dyn ReadStore) {
     prepared(store).await;
     prepared(store).await;
@@ -192,6 +204,7 @@ over_every_engine! {
     a_dropped_projection_leaves_nothing_and_can_be_made_again,
     versions_of_a_projection_do_not_see_each_other,
     builds_of_a_version_do_not_see_each_other,
+    what_is_known_of_builds_can_be_kept_without_preparing_anything,
     another_declaration_of_the_same_version_is_refused,
     a_name_that_is_not_plain_never_becomes_sql,
 }
