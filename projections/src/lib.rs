@@ -56,6 +56,7 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(money::methods::Methods),
         Arc::new(money::deadlines::Deadlines),
         Arc::new(money::webhook_log::WebhookLog),
+        Arc::new(money::ledger::Ledger),
         Arc::new(timers::Timers),
         Arc::new(steps::Steps),
     ]

@@ -6,7 +6,9 @@ use commands::Aggregate;
 use events::Event;
 use projections::{
     Collection, ProjectionId, bids_by_job, bids_by_worker, board, contract_detail, job_detail,
-    money::{deadlines, escrows, methods, payments, payouts, statement, wallets, webhook_log},
+    money::{
+        deadlines, escrows, ledger, methods, payments, payouts, statement, transfers, wallets, webhook_log,
+    },
     my_jobs, sessions, steps, timers,
 };
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
@@ -82,6 +84,11 @@ impl Catalogue {
         self.add_documents(deadlines::ID, &deadlines::DEADLINES);
         self.add_documents(deadlines::ID, &deadlines::AGREEMENTS);
         self.add_documents(webhook_log::ID, &webhook_log::RECEIPTS);
+        self.add_documents(ledger::ID, &ledger::ENTRIES);
+        self.add_documents(ledger::ID, &ledger::PERIODS);
+        self.add_documents(ledger::ID, &ledger::TOTALS);
+        self.add_documents(ledger::ID, &ledger::HOLDINGS);
+        self.add_documents(ledger::ID, &transfers::TRANSFERS);
     }
 
     fn add_documents<T: JsonSchema>(&mut self, (name, version): (&str, u32), collection: &Collection<T>) {

@@ -10,6 +10,7 @@ mod folding;
 mod generator;
 mod interleavings;
 mod jobs;
+mod ledger;
 mod live_builds;
 mod machinery;
 mod memory;
