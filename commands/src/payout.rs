@@ -37,8 +37,6 @@ struct Request {
     /// The last attempt; 0 before the first.
     attempt: u32,
     dispatch_at: Option<Timestamp>,
-    /// The provider's last reason for not paying, or for the money's return.
-    failure: Option<String>,
 }
 
 /// Where a payout stands.
@@ -90,16 +88,6 @@ impl Payout {
     /// The batch it goes with.
     pub fn dispatch_at(&self) -> Option<Timestamp> {
         self.request.as_ref().and_then(|request| request.dispatch_at)
-    }
-
-    /// The last attempt, from 1; 0 before the first.
-    pub fn attempt(&self) -> u32 {
-        self.request.as_ref().map_or(0, |request| request.attempt)
-    }
-
-    /// The provider's last reason for not paying, or for the money's return: a stable code.
-    pub fn failure(&self) -> Option<&str> {
-        self.request.as_ref().and_then(|request| request.failure.as_deref())
     }
 
     /// The attempt that waits for the provider's answer.
@@ -178,7 +166,7 @@ type Decision = Result<Vec<PayoutEvent>, PayoutRejection>;
 
 impl Aggregate for Payout {
     const CATEGORY: Category = Category::Payout;
-    const FOLD_VERSION: u16 = 2;
+    const FOLD_VERSION: u16 = 1;
     type Id = PayoutId;
     type Command = PayoutCommand;
     type Event = PayoutEvent;
@@ -217,7 +205,7 @@ impl Aggregate for Payout {
     fn evolve(&mut self, event: &PayoutEvent) {
         if let PayoutEvent::PayoutRequested(requested) = event {
             let (requested, status) = (requested.clone(), PayoutStatus::Requested);
-            self.request = Some(Request { requested, status, attempt: 0, dispatch_at: None, failure: None });
+            self.request = Some(Request { requested, status, attempt: 0, dispatch_at: None });
         } else if let Some(request) = &mut self.request {
             request.evolve(event);
         }
@@ -381,14 +369,8 @@ impl Request {
                 self.attempt = *attempt;
             }
             PayoutEvent::PayoutPaid(PayoutPaid { .. }) => self.status = PayoutStatus::Paid,
-            PayoutEvent::PayoutFailed(PayoutFailed { code, .. }) => {
-                self.status = PayoutStatus::Failed;
-                self.failure = Some(code.clone());
-            }
-            PayoutEvent::PayoutReversed(PayoutReversed { code, .. }) => {
-                self.status = PayoutStatus::Reversed;
-                self.failure = Some(code.clone());
-            }
+            PayoutEvent::PayoutFailed(PayoutFailed { .. }) => self.status = PayoutStatus::Failed,
+            PayoutEvent::PayoutReversed(PayoutReversed { .. }) => self.status = PayoutStatus::Reversed,
         }
     }
 }

@@ -6,13 +6,13 @@ use axum::body::Bytes;
 use commands::Executor;
 use events::{keys::KeyRing, log::EventLog, time::DomainClock};
 use projections::ReadStore;
-use workers::{RunState, RunnerStatus, Workers};
+use workers::{RunState, RunnerStatus, Workers, payments::sandbox::SandboxProvider};
 
 use crate::{
     http::{Code, Problem},
     openapi, routes,
     security::{links::Links, passwords::Passwords, tokens::Tokens},
-    settings::{Provider, Settings},
+    settings::Settings,
 };
 
 /// Shared by all handlers; cheap to clone.
@@ -43,6 +43,8 @@ pub struct Parts {
     pub links: Links,
     /// The documentation.
     pub documents: Documents,
+    /// Who moves the money; nobody where the settings say so, and at the command line.
+    pub provider: Option<Arc<SandboxProvider>>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -135,11 +137,9 @@ impl App {
     /// # Errors
     /// [`Code::PaymentsNotOffered`].
     pub fn require_provider(&self) -> Result<(), Problem> {
-        match self.settings.payments.provider {
-            Provider::Sandbox => Ok(()),
-            Provider::None => {
-                Err(Problem::new(Code::PaymentsNotOffered, "payments.provider is none on this server"))
-            }
+        match self.provider {
+            Some(_) => Ok(()),
+            None => Err(Problem::new(Code::PaymentsNotOffered, "payments.provider is none on this server")),
         }
     }
 

@@ -14,13 +14,16 @@ use events::{
     time::DomainClock,
 };
 use projections::{Projection, ReadStore, StoreOptions, steps, timers};
+use sandbox::Sandbox;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::Instant};
 use workers::{WorkerSettings, Workers};
 
 use crate::{
     app::{App, Documents, Parts},
-    metering, routes,
+    metering,
+    providing::Providing,
+    routes,
     security::{links::Links, passwords::Passwords, tokens::Tokens},
     server,
     settings::{Profile, Role, Settings},
@@ -57,6 +60,7 @@ pub enum OpenError {
 pub struct House {
     /// What handlers reach.
     pub app: App,
+    sandbox: Option<Sandbox>,
 }
 
 impl std::fmt::Debug for House {
@@ -74,7 +78,7 @@ impl House {
     pub async fn open(mut settings: Settings) -> Result<Self, OpenError> {
         settings.workers.projectors = false;
         settings.workers.processes = false;
-        let house = Self::open_with_workers(settings).await?;
+        let house = Self::open_whole(settings, None).await?;
         house.until_current().await?;
         Ok(house)
     }
@@ -97,11 +101,17 @@ impl House {
         Ok(())
     }
 
-    /// Opens the data folder, with the workers that the settings name. Must be called within a tokio runtime.
+    /// Opens the data folder, with the workers that the settings name; a payment provider sends its webhooks to `address`.
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn open_with_workers(settings: Settings) -> Result<Self, OpenError> {
+    pub async fn open_with_workers(settings: Settings, address: SocketAddr) -> Result<Self, OpenError> {
+        Self::open_whole(settings, Some(address)).await
+    }
+
+    /// Without an address nobody is asked to move money.
+    async fn open_whole(settings: Settings, address: Option<SocketAddr>) -> Result<Self, OpenError> {
         let log = open_log(&settings, false)?;
         let master = MasterKey::from_hex(settings.secrets.master_key.expose_secret())?;
         let keys = Arc::new(open_keys(&settings, &master, log.id())?);
@@ -109,6 +119,11 @@ impl House {
         let executor = start_executor(&settings, &log, &clock)?;
         set_clock(&settings, &executor, &clock).await?;
         let store = open_store(&settings, log.id()).await?;
+        let providing = match address {
+            Some(address) => Providing::start(&settings, address).await?,
+            None => Providing::nobody(),
+        };
+        follow_clock(&providing, &clock).await;
         let parts = Parts {
             workers: start_workers(&settings, &log, &store, &executor, &keys, &clock),
             executor,
@@ -120,9 +135,10 @@ impl House {
             passwords: Passwords::new(&settings.auth).map_err(OpenError::Process)?,
             links: Links::new(&settings.secrets),
             documents: Documents::render(),
+            provider: providing.provider,
             settings,
         };
-        Ok(Self { app: App::new(parts) })
+        Ok(Self { app: App::new(parts), sandbox: providing.embedded })
     }
 
     /// Lets workers and commands finish what they are at, then closes the files.
@@ -130,6 +146,9 @@ impl House {
         self.app.workers.shutdown().await;
         let patience = Duration::from_millis(self.app.settings.http.drain_timeout_ms);
         self.app.executor.close(patience).await;
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
         let log = Arc::clone(&self.app.log);
         if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
             tracing::error!("closing the log broke off");
@@ -231,6 +250,17 @@ async fn set_clock(settings: &Settings, executor: &Executor, clock: &DomainClock
     Ok(())
 }
 
+/// The sandbox's clock goes where domain time is. A sandbox that is away is told with the next move.
+async fn follow_clock(providing: &Providing, clock: &DomainClock) {
+    let Some(provider) = &providing.provider else { return };
+    let offset_ms = u64::try_from(clock.offset_ms()).unwrap_or(0);
+    if offset_ms > 0
+        && let Err(error) = provider.move_clock_to(offset_ms).await
+    {
+        tracing::warn!(%error, "the sandbox's clock was not moved to where domain time is");
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
@@ -252,7 +282,7 @@ impl Server {
             .await
             .map_err(|error| OpenError::Process(format!("cannot listen on {}: {error}", settings.listen)))?;
         let address = listener.local_addr().map_err(|error| OpenError::Process(error.to_string()))?;
-        let house = House::open_with_workers(settings).await?;
+        let house = House::open_with_workers(settings, address).await?;
         let (stop, stopped) = oneshot::channel();
         let app = house.app.clone();
         let router = routes::router(app.clone());

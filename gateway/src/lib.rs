@@ -13,6 +13,7 @@ pub mod http;
 pub mod metering;
 pub mod openapi;
 pub mod personal;
+mod providing;
 pub mod registering;
 pub mod routes;
 pub mod security;

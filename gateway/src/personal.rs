@@ -20,13 +20,37 @@ impl App {
         subject: AccountId,
         values: [String; N],
     ) -> Result<[Personal<String>; N], Problem> {
+        Ok(self.try_to_seal(subject, values).await??)
+    }
+
+    /// The value, sealed for `subject`; nothing when that person was erased.
+    ///
+    /// # Errors
+    /// 503 when no key can be made now.
+    pub async fn seal_unless_erased(
+        &self,
+        subject: AccountId,
+        value: String,
+    ) -> Result<Option<Personal<String>>, Problem> {
+        match self.try_to_seal(subject, [value]).await? {
+            Ok([sealed]) => Ok(Some(sealed)),
+            Err(KeyError::Erased) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn try_to_seal<const N: usize>(
+        &self,
+        subject: AccountId,
+        values: [String; N],
+    ) -> Result<Result<[Personal<String>; N], KeyError>, Problem> {
         let keys = Arc::clone(&self.keys);
         let sealing = tokio::task::spawn_blocking(move || {
             let sealed: Result<Vec<_>, KeyError> =
                 values.iter().map(|value| Personal::seal(&keys, subject, value)).collect();
             sealed.map(|sealed| sealed.try_into().expect("as many as there were values"))
         });
-        Ok(sealing.await.map_err(|error| Problem::internal(&error))??)
+        sealing.await.map_err(|error| Problem::internal(&error))
     }
 
     /// The value; `None` when the person was erased.

@@ -110,17 +110,6 @@ fn money_goes_nowhere_without_a_destination() {
 }
 
 #[test]
-fn who_looks_at_a_payout_sees_the_last_reason_for_which_it_was_not_paid() {
-    let reason = |history| fold::<Payout>(history).failure().map(str::to_owned);
-    let failed_once = || and([approved(), dispatched(1), failed(1), requeued(), dispatched(2)]);
-    assert_eq!(reason(and([approved(), dispatched(1)])), None);
-    assert_eq!(reason(failed_once()).as_deref(), Some("bank_away"));
-    let returned = failed_once().into_iter().chain([paid(2, "po_1"), reversed(2)]).collect();
-    assert_eq!(reason(returned).as_deref(), Some("account_closed"));
-    assert_eq!(fold::<Payout>(failed_once()).attempt(), 2);
-}
-
-#[test]
 fn a_user_asks_for_money_once() {
     given_nothing::<Payout>().when(request_of(9_000)).by(worker(kofi())).then([requested()]);
     given::<Payout>([requested()]).when(request_of(9_000)).by(worker(kofi())).then_nothing();

@@ -65,5 +65,12 @@ fn in_role(role: Role, settings: Settings) -> Result<Settings, Failure> {
                 .into(),
         ));
     }
+    if settings.payments.is_embedded() {
+        return Err(Failure::Usage(
+            "a payment provider within one process is out of the others' reach: start a sandbox beside them and set \
+             payments.url (GUILDHALL_PAYMENTS__URL) to its http://HOST:PORT, or payments.provider to none"
+                .into(),
+        ));
+    }
     Ok(Settings { role, ..settings })
 }

@@ -51,6 +51,12 @@ codes! {
     InvalidConsistencyToken = 400 "invalid_consistency_token", "The consistency token is not one of this log";
     /// Money moves here: an `Idempotency-Key` is required, so that a repetition moves none twice.
     IdempotencyKeyMissing = 400 "idempotency_key_missing", "An Idempotency-Key is required";
+    /// The webhook is not signed.
+    WebhookSignatureMissing = 400 "webhook_signature_missing", "The webhook is not signed";
+    /// There is something else where the webhook's signature should be.
+    WebhookSignatureMalformed = 400 "webhook_signature_malformed", "The signature cannot be read";
+    /// The webhook's body is not JSON.
+    WebhookNotJson = 400 "webhook_not_json", "The webhook is not JSON";
     /// There is no access token, or it is not one of ours, or it has run out: log in again.
     Unauthenticated = 401 "unauthenticated", "Log in first";
     /// The e-mail address and the password do not belong together. It is not said which of them is wrong.
@@ -61,6 +67,12 @@ codes! {
     AccountSuspended = 403 "account_suspended", "The account is suspended";
     /// The caller's role does not allow it.
     Forbidden = 403 "forbidden", "Not allowed";
+    /// None of the secrets shared with the provider made the signature, or the body is not the one that was signed.
+    WebhookSignatureWrong = 403 "webhook_signature_wrong", "The signature is not the provider's";
+    /// The webhook was signed too long ago, and may be somebody's recording.
+    WebhookTooOld = 403 "webhook_too_old", "The signature is old";
+    /// The webhook was signed in the future: compare the clocks.
+    WebhookTooNew = 403 "webhook_too_new", "The signature is of the future";
     /// There is no such thing, or the caller may not know that there is.
     NotFound = 404 "not_found", "There is no such thing";
     /// The path exists, with another method: see the `Allow` header.
@@ -77,6 +89,8 @@ codes! {
     UriTooLong = 414 "uri_too_long", "The path is too long";
     /// The body must be `application/json`.
     UnsupportedMediaType = 415 "unsupported_media_type", "The body must be application/json";
+    /// The webhook is JSON, but not as the provider sends it.
+    WebhookUnknownShape = 422 "webhook_unknown_shape", "The webhook is not as the provider sends it";
     /// The body has a field that does not exist here; `errors` names it.
     UnknownField = 422 "unknown_field", "A field is unknown";
     /// A field is missing, has the wrong type or is out of bounds; `errors` names each.

@@ -1,8 +1,9 @@
 //! Pages of a list: a bounded number of items, and an opaque cursor to the next ones.
 
+use garde::Validate;
 use projections::{Page, PageRequest};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Code, Problem};
 use crate::security::links::Links;
@@ -17,6 +18,21 @@ pub struct Items<T> {
     pub items: Vec<T>,
     /// Send it as `cursor` to get the next page; null at the end.
     pub next: Option<String>,
+}
+
+/// Which page of a list that takes no other question.
+#[derive(Debug, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct PageAsked {
+    /// At most this many, 20 unless said otherwise.
+    #[garde(range(min = 1, max = 100))]
+    #[schemars(range(min = 1, max = 100))]
+    #[serde(skip_serializing)]
+    pub limit: Option<u16>,
+    /// `next` of the page before.
+    #[garde(length(max = 1000))]
+    #[serde(skip_serializing)]
+    pub cursor: Option<String>,
 }
 
 /// What a client says about the page it wants, and what makes its query this query and no other.

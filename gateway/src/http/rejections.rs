@@ -3,8 +3,8 @@
 use commands::{
     Rejection, RejectionKind, account::AccountRejection, contract::ContractRejection, job::JobRejection,
     login::LoginRejection, payment::PaymentRejection, payment_method::PaymentMethodRejection,
-    payout::PayoutRejection, payout_destination::PayoutDestinationRejection, session::SessionRejection,
-    test_clock::TestClockRejection,
+    payout::PayoutRejection, payout_destination::PayoutDestinationRejection, receipt::ReceiptRejection,
+    session::SessionRejection, test_clock::TestClockRejection,
 };
 use http::StatusCode;
 
@@ -41,6 +41,7 @@ pub fn tables() -> Vec<(&'static str, Vec<RejectionLine>)> {
         ("Of payment methods", lines(PaymentMethodRejection::ALL)),
         ("Of payouts", lines(PayoutRejection::ALL)),
         ("Of payout destinations", lines(PayoutDestinationRejection::ALL)),
+        ("Of webhooks", lines(ReceiptRejection::ALL)),
         ("Of the test clock", lines(TestClockRejection::ALL)),
     ]
 }

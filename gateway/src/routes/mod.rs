@@ -14,6 +14,7 @@ use crate::{
 pub mod auth;
 pub mod bids;
 pub mod contracts;
+pub mod deadlines;
 pub mod escrows;
 pub mod health;
 pub mod jobs;
@@ -25,6 +26,8 @@ pub mod payments;
 pub mod payout_destinations;
 pub mod payouts;
 pub mod sessions;
+pub mod wallet;
+pub mod webhooks;
 
 /// Every route there is under these settings.
 pub fn routes(profile: Profile, role: Role) -> Vec<Route> {
@@ -49,6 +52,9 @@ fn of_the_marketplace() -> Vec<Route> {
         payments::routes(),
         payout_destinations::routes(),
         payouts::routes(),
+        wallet::routes(),
+        deadlines::routes(),
+        webhooks::routes(),
     ]
     .into_iter()
     .flatten()

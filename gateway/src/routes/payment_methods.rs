@@ -4,6 +4,7 @@ use axum::extract::State;
 use commands::payment_method::{PaymentMethod, PaymentMethodCommand};
 use events::{Version, ids::PaymentMethodId};
 use garde::Validate;
+use projections::money::methods;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,9 @@ use crate::{
     commanding::{NOTHING, Order},
     consistency::Seen,
     http::{
-        Answer, Body, Created, Document, IfMatch, Intent, Path, Problem, Route, delete, get,
+        Answer, Body, Created, Document, IfMatch, Intent, Path, Problem, Query, Route,
+        cursor::{Items, PageAsked, Paging},
+        delete, get,
         input::{not_blank, provider_token},
         post,
     },
@@ -23,6 +26,7 @@ use crate::{
 pub fn routes() -> Vec<Route> {
     vec![
         post("/api/v1/payment-methods", add).named("addPaymentMethod", "Pay with this from now on").rejects(),
+        get("/api/v1/payment-methods", list).named("listPaymentMethods", "What I pay with, newest first"),
         get("/api/v1/payment-methods/{payment_method}", one).named("getPaymentMethod", "One of mine"),
         delete("/api/v1/payment-methods/{payment_method}", remove)
             .named("removePaymentMethod", "Never pay with it again; what is under way goes on")
@@ -135,4 +139,23 @@ async fn one(
         (app.open(&added.label).await?, loaded.state.is_removed(), loaded.version);
     let item = PaymentMethodItem { payment_method, label, removed, version };
     Ok(Document(Answer::new(item).at(version)))
+}
+
+async fn list(
+    State(app): State<App>,
+    person: Person,
+    seen: Seen,
+    Query(asked): Query<PageAsked>,
+) -> Result<Answer<Items<PaymentMethodItem>>, Problem> {
+    let paging = Paging::new(&app.links, "payment-methods", &person.actor.to_string(), &asked);
+    let request = paging.request(asked.limit, asked.cursor.as_deref())?;
+    app.catch_up(seen, &methods::Methods).await?;
+    let page = methods::payment_methods(&*app.store, person.id, request).await?;
+    let Items { items, next } = paging.answer(page);
+    let mut answered = Vec::with_capacity(items.len());
+    for found in items {
+        let (payment_method, label) = (found.method, app.open(&found.label).await?);
+        answered.push(PaymentMethodItem { payment_method, label, removed: false, version: found.version });
+    }
+    Ok(Answer::new(Items { items: answered, next }))
 }

@@ -4,6 +4,7 @@ use axum::extract::State;
 use commands::payout_destination::{PayoutDestination, PayoutDestinationCommand};
 use events::{Currency, Version, ids::PayoutDestinationId};
 use garde::Validate;
+use projections::money::methods;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,9 @@ use crate::{
     commanding::{NOTHING, Order},
     consistency::Seen,
     http::{
-        Answer, Body, Created, Document, IfMatch, Intent, Path, Problem, Route, delete, get,
+        Answer, Body, Created, Document, IfMatch, Intent, Path, Problem, Query, Route,
+        cursor::{Items, PageAsked, Paging},
+        delete, get,
         input::{not_blank, provider_token},
         post,
     },
@@ -25,6 +28,8 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/payout-destinations", add)
             .named("addPayoutDestination", "Be paid there from now on")
             .rejects(),
+        get("/api/v1/payout-destinations", list)
+            .named("listPayoutDestinations", "Where I am paid, newest first"),
         get("/api/v1/payout-destinations/{payout_destination}", one)
             .named("getPayoutDestination", "One of mine"),
         delete("/api/v1/payout-destinations/{payout_destination}", remove)
@@ -148,4 +153,29 @@ async fn one(
     let item =
         PayoutDestinationItem { payout_destination, currency: added.currency, label, removed, version };
     Ok(Document(Answer::new(item).at(version)))
+}
+
+async fn list(
+    State(app): State<App>,
+    person: Person,
+    seen: Seen,
+    Query(asked): Query<PageAsked>,
+) -> Result<Answer<Items<PayoutDestinationItem>>, Problem> {
+    let paging = Paging::new(&app.links, "payout-destinations", &person.actor.to_string(), &asked);
+    let request = paging.request(asked.limit, asked.cursor.as_deref())?;
+    app.catch_up(seen, &methods::Methods).await?;
+    let page = methods::payout_destinations(&*app.store, person.id, request).await?;
+    let Items { items, next } = paging.answer(page);
+    let mut answered = Vec::with_capacity(items.len());
+    for found in items {
+        let (payout_destination, label) = (found.destination, app.open(&found.label).await?);
+        answered.push(PayoutDestinationItem {
+            payout_destination,
+            currency: found.currency,
+            label,
+            removed: false,
+            version: found.version,
+        });
+    }
+    Ok(Answer::new(Items { items: answered, next }))
 }

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use commands::{
-    Actor, Loaded,
-    payout::{Payout, PayoutCommand, PayoutStatus},
+    Actor,
+    payout::{Payout, PayoutCommand},
     payout_destination::PayoutDestination,
     wallet::Wallet,
 };
@@ -12,6 +12,7 @@ use events::{
     ids::{AccountId, CommandId, PayoutDestinationId, PayoutId, WalletId},
 };
 use garde::Validate;
+use projections::money::payouts::{self, PayoutStatus, Payouts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +21,13 @@ use crate::{
     commanding::{NOTHING, Order},
     consistency::Seen,
     http::{
-        Answer, Body, Code, Created, Document, IfMatch, Intent, KeyedIntent, Path, Problem, Route, get,
-        input::positive, post,
+        Answer, Body, Code, Created, Document, IfMatch, Intent, KeyedIntent, Path, Problem, Query, Route,
+        cursor::{Items, PageAsked, Paging},
+        get,
+        input::positive,
+        post,
     },
-    security::{Caller, Person},
+    security::{Caller, OperatorCaller, Person},
 };
 
 /// Payouts.
@@ -33,10 +37,13 @@ pub fn routes() -> Vec<Route> {
             .named("requestPayout", "Be paid out of one's wallet, with the next batch")
             .problems([Code::InsufficientFunds, Code::PaymentsNotOffered])
             .rejects(),
+        get("/api/v1/payouts", list).named("listPayouts", "My payouts, newest first"),
         get("/api/v1/payouts/{payout}", one).named("getPayout", "One payout, for whom it goes to"),
         post("/api/v1/payouts/{payout}/cancel", cancel)
             .named("cancelPayout", "Take it back, before it is sent")
             .rejects(),
+        get("/api/v1/admin/payouts", in_review)
+            .named("listPayoutsInReview", "Payouts that wait for an administrator, the longest first"),
         post("/api/v1/admin/payouts/{payout}/approve", approve)
             .named("approvePayout", "Let a payout in review be paid; for administrators")
             .rejects(),
@@ -190,25 +197,32 @@ pub struct PayoutItem {
     attempts: u32,
     /// The provider's last reason for not paying, or for the money's return.
     failure: Option<String>,
+    /// When it was asked for.
+    requested_at: Timestamp,
+    /// When the provider paid.
+    paid_at: Option<Timestamp>,
+    /// When it came back, was refused or called off.
+    ended_at: Option<Timestamp>,
     /// Its version.
     version: Version,
 }
 
-impl PayoutItem {
-    fn of(payout: PayoutId, loaded: &Loaded<Payout>) -> Option<Self> {
-        let (state, version) = (&loaded.state, loaded.version);
-        let requested = state.requested()?;
-        Some(Self {
-            payout,
-            account: requested.account,
-            amount: requested.amount,
-            payout_destination: requested.destination,
-            status: state.status()?,
-            dispatch_at: state.dispatch_at(),
-            attempts: state.attempt(),
-            failure: state.failure().map(str::to_owned),
-            version,
-        })
+impl From<payouts::Payout> for PayoutItem {
+    fn from(payout: payouts::Payout) -> Self {
+        Self {
+            payout: payout.payout,
+            account: payout.account,
+            amount: payout.amount,
+            payout_destination: payout.destination,
+            status: payout.status,
+            dispatch_at: payout.dispatch_at,
+            attempts: payout.attempt,
+            failure: payout.code,
+            requested_at: payout.requested_at,
+            paid_at: payout.paid_at,
+            ended_at: payout.ended_at,
+            version: payout.version,
+        }
     }
 }
 
@@ -216,10 +230,58 @@ async fn one(
     State(app): State<App>,
     caller: Caller,
     Path(PayoutPath { payout }): Path<PayoutPath>,
-    _: Seen,
+    seen: Seen,
 ) -> Result<Document<PayoutItem>, Problem> {
-    let item = PayoutItem::of(payout, &app.executor.load::<Payout>(payout).await?);
+    app.catch_up(seen, &Payouts).await?;
+    let item = payouts::get(&*app.store, payout).await?.map(PayoutItem::from);
     let item = item.filter(|item| caller.may_see(&[item.account])).ok_or_else(Problem::not_found)?;
     let version = item.version;
     Ok(Document(Answer::new(item).at(version)))
+}
+
+/// Which payouts.
+#[derive(Debug, Deserialize, Serialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct ListPayouts {
+    /// Where the payout stands.
+    #[garde(skip)]
+    status: Option<PayoutStatus>,
+    /// At most this many, 20 unless said otherwise.
+    #[garde(range(min = 1, max = 100))]
+    #[schemars(range(min = 1, max = 100))]
+    #[serde(skip_serializing)]
+    limit: Option<u16>,
+    /// `next` of the page before.
+    #[garde(length(max = 1000))]
+    #[serde(skip_serializing)]
+    cursor: Option<String>,
+}
+
+async fn list(
+    State(app): State<App>,
+    person: Person,
+    seen: Seen,
+    Query(asked): Query<ListPayouts>,
+) -> Result<Answer<Items<PayoutItem>>, Problem> {
+    let paging = Paging::new(&app.links, "payouts", &person.actor.to_string(), &asked);
+    let request = paging.request(asked.limit, asked.cursor.as_deref())?;
+    app.catch_up(seen, &Payouts).await?;
+    let page = payouts::list(&*app.store, person.id, asked.status, request).await?;
+    let Items { items, next } = paging.answer(page);
+    Ok(Answer::new(Items { items: items.into_iter().map(PayoutItem::from).collect(), next }))
+}
+
+/// What waits for an administrator.
+async fn in_review(
+    State(app): State<App>,
+    OperatorCaller(caller): OperatorCaller,
+    seen: Seen,
+    Query(asked): Query<PageAsked>,
+) -> Result<Answer<Items<PayoutItem>>, Problem> {
+    let paging = Paging::new(&app.links, "payouts-in-review", &caller.actor.to_string(), &asked);
+    let request = paging.request(asked.limit, asked.cursor.as_deref())?;
+    app.catch_up(seen, &Payouts).await?;
+    let page = payouts::standing_at(&*app.store, PayoutStatus::InReview, request).await?;
+    let Items { items, next } = paging.answer(page);
+    Ok(Answer::new(Items { items: items.into_iter().map(PayoutItem::from).collect(), next }))
 }

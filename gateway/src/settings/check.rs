@@ -6,10 +6,8 @@ use secrecy::ExposeSecret;
 use super::{Layers, Origin, Profile, Provider, SECRETS, Settings, SettingsError};
 use events::log::LogError;
 
-/// A secret in production has at least this many bytes, and one that is shared with the payment provider everywhere.
+/// A secret in production has at least this many bytes.
 const SECRET_BYTES_MIN: usize = 32;
-/// Secrets of webhooks that hold at the same time, at most.
-const WEBHOOK_SECRETS_MAX: usize = 4;
 
 pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), SettingsError> {
     let checks = Checks { layers };
@@ -146,6 +144,7 @@ impl Checks<'_> {
         if let Some(reason) = payments.complaint_about_url() {
             return Err(self.invalid("payments.url", reason));
         }
+        use workers::payments::sandbox::{SECRET_BYTES_MIN, WEBHOOK_SECRETS_MAX};
         let secrets = &payments.webhook_secrets;
         if !(1..=WEBHOOK_SECRETS_MAX).contains(&secrets.len()) {
             let reason = format!("takes 1 to {WEBHOOK_SECRETS_MAX} secrets");

@@ -55,6 +55,7 @@ impl Setup {
             .current_dir(&self.folder)
             .env("GUILDHALL_DATA", &self.folder)
             .env("GUILDHALL_LISTEN", "127.0.0.1:0")
+            .env("GUILDHALL_PAYMENTS__PROVIDER", "none")
             .env("GUILDHALL_AUTH__ARGON2_MEMORY_KIB", "8")
             .env("GUILDHALL_AUTH__ARGON2_ITERATIONS", "1")
             .envs(self.variables.iter().cloned())

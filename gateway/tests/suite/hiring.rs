@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::harness::{Deal, Guild, bid, ghs};
+use crate::harness::{Guild, bid, deal::Deal, ghs};
 
 #[tokio::test]
 async fn an_accepted_bid_becomes_a_contract_that_both_sign() {

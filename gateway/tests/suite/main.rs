@@ -26,3 +26,4 @@ mod problems;
 mod production;
 mod settings;
 mod stories;
+mod webhooks;

@@ -4,7 +4,7 @@ use gateway::settings::Origin;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::harness::{Deal, Guild, ghs};
+use crate::harness::{Guild, deal::Deal, ghs};
 
 #[tokio::test]
 async fn a_wish_to_pay_names_its_payment_and_is_heard_once() {

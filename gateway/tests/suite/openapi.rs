@@ -81,6 +81,7 @@ async fn every_route_of_the_document_exists() {
                 .replace("{payment_method}", &format!("pmt_{id}"))
                 .replace("{payout}", &format!("out_{id}"))
                 .replace("{payout_destination}", &format!("dst_{id}"))
+                .replace("{provider}", "sandbox")
                 .replace("{projection}", "board")
                 .replace("{letter}", &format!("ltr_{id}"));
             let reply = guild.client.call(&method.to_uppercase(), &filled).send().await;

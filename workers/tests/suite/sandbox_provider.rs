@@ -249,3 +249,13 @@ fn settings_that_make_no_sense_are_refused_and_secrets_are_not_printed() {
     let printed = format!("{good:?} {:?}", SandboxProvider::new(good.clone()).unwrap());
     assert!(!printed.contains(API_KEY) && !printed.contains(WEBHOOK_SECRET), "{printed}");
 }
+
+#[tokio::test]
+async fn the_sandboxs_clock_goes_where_it_is_told_and_never_back() {
+    let bank = Bank::open().await;
+    let provider = bank.provider();
+    for (to, stands) in [(60_000, 60_000), (60_000, 60_000), (5_000, 60_000), (61_000, 61_000)] {
+        provider.move_clock_to(to).await.unwrap();
+        assert_eq!(bank.get("/control").await["clock_offset_ms"], stands);
+    }
+}

@@ -72,9 +72,20 @@ pub(super) async fn advance(
     for TestClockEvent::TestClockMoved(moved) in &outcome.events {
         app.clock.set_offset_ms(moved.offset_ms);
     }
+    move_the_providers_clock(&app).await?;
     let token = app.consistency_token::<TestClock>(&intent.seen, the_test_clock(), &outcome);
     let moved = ClockMoved { now: app.clock.now(), offset_ms: app.clock.offset_ms() };
     Ok(Answer::new(moved).at(outcome.version).consistent(token))
+}
+
+/// A sandbox provider lives in the same time, so what is due there happens, too.
+async fn move_the_providers_clock(app: &App) -> Result<(), Problem> {
+    let Some(provider) = &app.provider else { return Ok(()) };
+    let offset_ms = u64::try_from(app.clock.offset_ms()).unwrap_or(0);
+    provider.move_clock_to(offset_ms).await.map_err(|error| {
+        tracing::warn!(%error, "the sandbox's clock was not moved");
+        Problem::new(Code::InDoubt, "domain time was moved, the sandbox provider's clock was not: repeat it")
+    })
 }
 
 fn milliseconds(text: &str) -> Option<i64> {

@@ -1,7 +1,7 @@
 //! A server in this process, and people who talk to it.
 
 mod client;
-mod deal;
+pub(crate) mod deal;
 
 use gateway::{
     house::Server,
@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use client::{Call, Client, Reply};
-pub(crate) use deal::Deal;
 
 /// A running server on a throw-away folder.
 pub(crate) struct Guild {

@@ -11,6 +11,7 @@ use super::{
 };
 
 mod answer;
+mod clock;
 mod http_client;
 mod signature;
 mod wire;
