@@ -9,11 +9,15 @@ pub mod bids_by_worker;
 pub mod board;
 pub mod builds;
 pub mod contract_detail;
+mod fields;
 pub mod folding;
 pub mod job_detail;
+mod layout;
 pub mod money;
+mod mongodb;
 pub mod my_jobs;
 mod options;
+mod plan;
 pub mod projection;
 mod reader;
 pub mod sessions;
@@ -28,7 +32,7 @@ pub mod view;
 use std::sync::Arc;
 
 pub use folding::{FoldError, Folding};
-pub use options::{StoreOptions, open};
+pub use options::{MongoOptions, ReadPreference, StoreOptions, masked, open};
 pub use projection::{Applied, ApplyError, NoProjectionId, Projection, ProjectionId, Shape};
 pub use reader::Reader;
 #[cfg(feature = "measuring")]

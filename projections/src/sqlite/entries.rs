@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rusqlite::{Connection, params_from_iter};
 
-use super::{Failure, fields::Field, query::Bound, table::Table};
-use crate::{Index, Scalar};
+use super::{Failure, query::Bound};
+use crate::{Index, Scalar, fields::Field, layout::Layout};
 
 /// What a batch does to side tables.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Entries {
     /// The document `key` had the fields `old` and has the fields `new`: only what differs is touched.
     pub(super) fn replace(
         &mut self,
-        table: &Table,
+        table: &Layout,
         key: &str,
         old: Option<&[Field<'_>]>,
         new: Option<&[Field<'_>]>,
@@ -101,13 +101,13 @@ impl SideTable {
 }
 
 /// The index's fields as they are written in a document.
-fn written<'t>(table: &Table, index: &Index, fields: Option<&[Field<'t>]>) -> Option<Vec<Field<'t>>> {
+fn written<'t>(table: &Layout, index: &Index, fields: Option<&[Field<'t>]>) -> Option<Vec<Field<'t>>> {
     fields.map(|fields| index.fields.iter().map(|field| fields[table.place(field)]).collect())
 }
 
 /// The index's other fields and the key; `None` when one of them has no value: then there are no entries.
 fn rest(
-    table: &Table,
+    table: &Layout,
     index: &Index,
     array: &str,
     key: &str,

@@ -6,11 +6,11 @@ use events::LogId;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, config::DbConfig, params};
 use uuid::Uuid;
 
-use super::{
-    Failure,
-    table::{Table, is_plain},
+use super::{Failure, table};
+use crate::{
+    ProjectionId, StoreError,
+    layout::{Layout, is_plain},
 };
-use crate::{ProjectionId, StoreError};
 
 /// What the file is. Another format is another number.
 const FORMAT: i64 = 2;
@@ -116,37 +116,37 @@ fn configure(connection: &Connection, cache_kib: u32) -> Result<(), Failure> {
 pub(super) fn prepare(
     connection: &mut Connection,
     projection: &ProjectionId,
-    tables: &[Table],
+    tables: &[Layout],
 ) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for table in tables {
+    for layout in tables {
         let known: Option<String> = transaction
             .query_row(
                 "SELECT declaration FROM guildhall_collections \
                  WHERE projection = ? AND version = ? AND build = ? AND collection = ?",
-                params![projection.name, projection.version, projection.build, table.spec.name],
+                params![projection.name, projection.version, projection.build, layout.spec.name],
                 |row| row.get(0),
             )
             .optional()?;
         match known {
-            Some(known) if known == table.declaration() => {}
+            Some(known) if known == layout.declaration() => {}
             Some(_) => {
                 return Err(refused(format!(
                     "{} was made with other indexes; a changed declaration needs a new version of the projection",
-                    table.name
+                    layout.name
                 )));
             }
             None => {
-                transaction.execute_batch(&table.create())?;
+                transaction.execute_batch(&table::create(layout))?;
                 transaction.execute(
                     "INSERT INTO guildhall_collections VALUES (?, ?, ?, ?, ?, ?)",
                     params![
                         projection.name,
                         projection.version,
                         projection.build,
-                        table.spec.name,
-                        table.declaration(),
-                        table.names().join(" ")
+                        layout.spec.name,
+                        layout.declaration(),
+                        table::names(layout).join(" ")
                     ],
                 )?;
             }

@@ -3,38 +3,35 @@
 #[cfg(feature = "measuring")]
 pub(crate) mod bare;
 mod entries;
-mod fields;
 mod file;
 mod query;
 mod table;
 mod threads;
 mod write;
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{path::Path, sync::Arc};
 
 use events::{LogId, Partition};
 use rusqlite::{ErrorCode, params_from_iter};
 
 use self::{
     query::Statement,
-    table::Table,
     threads::{Readers, Writer},
     write::Placed,
 };
 use crate::{
     Batch, Checkpoint, CollectionSpec, Cursor, DocumentKey, Json, Page, ProjectionId, Query, ReadStore,
-    Scalar, StoreError, Write, builds, options::StoreOptions, store::StoreFuture,
+    Scalar, StoreError, Write, builds,
+    layout::{Layout, Prepared},
+    options::StoreOptions,
+    store::StoreFuture,
 };
 
 /// The read store in a file.
 pub(crate) struct SqliteStore {
     readers: Readers,
     writer: Writer,
-    prepared: RwLock<HashMap<ProjectionId, Vec<Arc<Table>>>>,
+    prepared: Prepared,
 }
 
 impl SqliteStore {
@@ -43,50 +40,31 @@ impl SqliteStore {
         std::fs::create_dir_all(folder)
             .map_err(|e| StoreError::Unavailable(format!("{}: {e}", folder.display())))?;
         let path = folder.join("read.db");
-        let reserved = reserved(&path, options.writer_cache_kib)?;
+        reserve(&path, options.writer_cache_kib)?;
         let writer = Writer::start(&path, options)?;
         let readers = Readers::start(&path, options)?;
-        Ok(Self { readers, writer, prepared: RwLock::new(reserved) })
-    }
-
-    fn table(&self, projection: &ProjectionId, collection: &str) -> Result<Arc<Table>, StoreError> {
-        let prepared = self.prepared.read().unwrap_or_else(PoisonError::into_inner);
-        let of =
-            |tables: &Vec<Arc<Table>>| tables.iter().find(|table| table.spec.name == collection).cloned();
-        if let Some(table) = prepared.get(projection).and_then(of) {
-            return Ok(table);
-        }
-        // A build that somebody else has made looks like those of the same projection that were prepared here.
-        let builds = prepared.iter().filter(|(id, _)| id.name == projection.name);
-        let newest = builds.max_by_key(|(id, _)| (id.version, id.build)).and_then(|(_, tables)| of(tables));
-        let newest = newest.ok_or_else(|| {
-            StoreError::Refused(format!("the collection {collection} of {projection} was not prepared"))
-        })?;
-        Ok(Arc::new(Table::new(projection, newest.spec)?))
+        let prepared = Prepared::with(&[(builds::id(), builds::COLLECTIONS)])?;
+        Ok(Self { readers, writer, prepared })
     }
 
     fn place(
         &self,
         projection: &ProjectionId,
         writes: Vec<Write>,
-    ) -> Result<Vec<(Arc<Table>, Write)>, StoreError> {
-        let placed =
-            writes.into_iter().map(|write| Ok((self.table(projection, write.document.collection)?, write)));
+    ) -> Result<Vec<(Arc<Layout>, Write)>, StoreError> {
+        let placed = writes
+            .into_iter()
+            .map(|write| Ok((self.prepared.layout(projection, write.document.collection)?, write)));
         placed.collect()
     }
 }
 
 /// Makes the collections in which the store keeps what it knows of builds.
-fn reserved(
-    path: &Path,
-    writer_cache_kib: u32,
-) -> Result<HashMap<ProjectionId, Vec<Arc<Table>>>, StoreError> {
-    let tables: Result<Vec<Table>, StoreError> =
-        builds::COLLECTIONS.iter().map(|spec| Table::new(&builds::id(), *spec)).collect();
-    let tables = tables?;
+fn reserve(path: &Path, writer_cache_kib: u32) -> Result<(), StoreError> {
+    let tables: Result<Vec<Layout>, StoreError> =
+        builds::COLLECTIONS.iter().map(|spec| Layout::new(&builds::id(), *spec)).collect();
     let mut connection = file::open_writer(path, writer_cache_kib)?;
-    file::prepare(&mut connection, &builds::id(), &tables)?;
-    Ok(HashMap::from([(builds::id(), tables.into_iter().map(Arc::new).collect())]))
+    Ok(file::prepare(&mut connection, &builds::id(), &tables?)?)
 }
 
 impl ReadStore for SqliteStore {
@@ -96,13 +74,12 @@ impl ReadStore for SqliteStore {
         collections: &'a [CollectionSpec],
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let tables: Result<Vec<Table>, StoreError> =
-                collections.iter().map(|spec| Table::new(projection, *spec)).collect();
+            let tables: Result<Vec<Layout>, StoreError> =
+                collections.iter().map(|spec| Layout::new(projection, *spec)).collect();
             let (id, tables) = (projection.clone(), tables?);
             let shared = tables.iter().cloned().map(Arc::new).collect();
             self.writer.run(move |connection| file::prepare(connection, &id, &tables)).await?;
-            let mut prepared = self.prepared.write().unwrap_or_else(PoisonError::into_inner);
-            prepared.insert(projection.clone(), shared);
+            self.prepared.insert(projection.clone(), shared);
             Ok(())
         })
     }
@@ -113,8 +90,10 @@ impl ReadStore for SqliteStore {
         keys: &'a [DocumentKey],
     ) -> StoreFuture<'a, Vec<Option<Json>>> {
         Box::pin(async move {
-            let placed: Result<Vec<(Arc<Table>, DocumentKey)>, StoreError> =
-                keys.iter().map(|key| Ok((self.table(projection, key.collection)?, key.clone()))).collect();
+            let placed: Result<Vec<(Arc<Layout>, DocumentKey)>, StoreError> = keys
+                .iter()
+                .map(|key| Ok((self.prepared.layout(projection, key.collection)?, key.clone())))
+                .collect();
             let placed = placed?;
             let read = move |connection: &rusqlite::Connection| {
                 let texts = placed.iter().map(|(table, key)| write::document(connection, table, key));
@@ -153,7 +132,7 @@ impl ReadStore for SqliteStore {
 
     fn find(&self, query: Query) -> StoreFuture<'_, Page<Json>> {
         Box::pin(async move {
-            let table = self.table(&query.projection, query.collection)?;
+            let table = self.prepared.layout(&query.projection, query.collection)?;
             let statement = query::compile(&table, &query)?;
             self.readers.run(move |connection| find(connection, statement, query.limit)).await
         })
@@ -167,14 +146,14 @@ impl ReadStore for SqliteStore {
         limit: usize,
     ) -> StoreFuture<'a, Vec<(String, Json)>> {
         Box::pin(async move {
-            let table = self.table(projection, collection)?;
+            let table = self.prepared.layout(projection, collection)?;
             self.readers.run(move |connection| scan(connection, &table, after.as_deref(), limit)).await
         })
     }
 
     fn explain(&self, query: Query) -> StoreFuture<'_, String> {
         Box::pin(async move {
-            let table = self.table(&query.projection, query.collection)?;
+            let table = self.prepared.layout(&query.projection, query.collection)?;
             let statement = query::compile(&table, &query)?;
             self.readers.run(move |connection| explain(connection, statement)).await
         })
@@ -182,7 +161,7 @@ impl ReadStore for SqliteStore {
 
     fn drop_projection<'a>(&'a self, projection: &'a ProjectionId) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.prepared.write().unwrap_or_else(PoisonError::into_inner).remove(projection);
+            self.prepared.remove(projection);
             let projection = projection.clone();
             self.writer.run(move |connection| file::drop_projection(connection, &projection)).await
         })
@@ -218,7 +197,7 @@ fn find(
 
 fn scan(
     connection: &rusqlite::Connection,
-    table: &Table,
+    table: &Layout,
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<(String, Json)>, Failure> {

@@ -3,21 +3,19 @@
 use events::{LogId, Partition};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{
-    Failure,
-    entries::Entries,
+use super::{Failure, entries::Entries, query::Bound};
+use crate::{
+    Advance, Checkpoint, DocumentKey, Json, ProjectionId, StoreError, Write,
     fields::{Field, pick},
-    query::Bound,
-    table::Table,
+    layout::Layout,
 };
-use crate::{Advance, Checkpoint, DocumentKey, Json, ProjectionId, StoreError, Write};
 
 /// A batch whose documents know their tables.
 pub(super) struct Placed {
     pub(super) projection: ProjectionId,
     pub(super) advances: Vec<Advance>,
-    pub(super) unchanged: Vec<(std::sync::Arc<Table>, Write)>,
-    pub(super) writes: Vec<(std::sync::Arc<Table>, Write)>,
+    pub(super) unchanged: Vec<(std::sync::Arc<Layout>, Write)>,
+    pub(super) writes: Vec<(std::sync::Arc<Layout>, Write)>,
 }
 
 /// All of it or nothing.
@@ -80,7 +78,7 @@ fn set_checkpoint(
 /// The document's text.
 pub(super) fn document(
     connection: &Connection,
-    table: &Table,
+    table: &Layout,
     key: &DocumentKey,
 ) -> Result<Option<String>, Failure> {
     let sql = format!("SELECT document FROM {} WHERE key = ?", table.name);
@@ -103,7 +101,7 @@ fn same(found: Option<&str>, expected: Option<&Json>) -> bool {
 /// Writes documents of one table. What has not changed in the indexes is not touched there.
 struct Writer<'a> {
     transaction: &'a Transaction<'a>,
-    table: &'a Table,
+    table: &'a Layout,
 }
 
 impl Writer<'_> {

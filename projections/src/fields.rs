@@ -10,16 +10,16 @@ use crate::Scalar;
 /// What a document holds in one field, as it is written there; `None`: the field is absent. Two that are written alike
 /// are equal, and most are left at that: only what changed is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Field<'a>(Option<&'a str>);
+pub(crate) struct Field<'a>(Option<&'a str>);
 
 impl Field<'_> {
     /// The value, when it is one that can be indexed.
-    pub(super) fn scalar(self) -> Option<Scalar> {
+    pub(crate) fn scalar(self) -> Option<Scalar> {
         scalar(self.0?)
     }
 
     /// The scalars among the elements, when it is an array.
-    pub(super) fn elements(self) -> BTreeSet<Scalar> {
+    pub(crate) fn elements(self) -> BTreeSet<Scalar> {
         let array = self.0.filter(|text| text.starts_with('['));
         let elements: Vec<&RawValue> =
             array.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -38,7 +38,7 @@ fn scalar(text: &str) -> Option<Scalar> {
 }
 
 /// What the document `text` holds in the top-level fields `names`, in that order.
-pub(super) fn pick<'a>(text: &'a str, names: &[&'static str]) -> serde_json::Result<Vec<Field<'a>>> {
+pub(crate) fn pick<'a>(text: &'a str, names: &[&'static str]) -> serde_json::Result<Vec<Field<'a>>> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let picked = Picked(names).deserialize(&mut deserializer)?;
     deserializer.end()?;
