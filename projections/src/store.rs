@@ -291,7 +291,7 @@ pub enum StoreError {
     Refused(String),
 }
 
-/// The port. Engines: SQLite here, MongoDB later. Share it as `Arc<dyn ReadStore>`.
+/// The port. Engines: SQLite in a file, MongoDB for many processes. Share it as `Arc<dyn ReadStore>`.
 pub trait ReadStore: Send + Sync + 'static {
     /// Makes the collections and indexes of one build of a projection, and checks those that are there.
     fn prepare<'a>(

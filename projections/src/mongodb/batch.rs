@@ -13,7 +13,7 @@ use crate::{Advance, Checkpoint, Json, ProjectionId, StoreError, Write, layout::
 /// A command is a document itself, with a little more room than the largest one that is kept.
 const COMMAND_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Statements of one command; the server takes a hundred thousand.
-const STATEMENTS_MAX: usize = 50_000;
+const STATEMENTS_MAX: usize = 10_000;
 
 /// A write command, and how many documents it must meet or make.
 pub(super) struct Command {

@@ -19,6 +19,7 @@ const LASTING: &[i32] = &[
     86,    // IndexKeySpecsConflict
     171,   // CannotIndexParallelArrays
     257,   // TransactionTooLarge
+    388,   // TransactionTooLargeForCache
     10334, // BSONObjectTooLarge
     17420, // a document beyond the largest
 ];
@@ -83,7 +84,18 @@ impl From<Failure> for StoreError {
 
 /// What the error says, without the server's whole answer and without what it was asked.
 fn words_of(error: &Error) -> String {
-    format!("MongoDB: {}", error.kind)
+    format!("MongoDB: {}{}", error.kind, advice(code_of(error).unwrap_or_default()))
+}
+
+/// What can be done about errors that come again.
+fn advice(code: i32) -> &'static str {
+    match code {
+        257 | 388 => {
+            "; a batch must fit into a share of the server's cache: set workers.batch_commits_max lower, or give the \
+             server more cache"
+        }
+        _ => "",
+    }
 }
 
 fn may_pass(error: &Error) -> bool {
@@ -120,7 +132,8 @@ pub(super) fn check_statements(answer: &mongodb::bson::Document) -> Result<(), F
     if code == DUPLICATE_KEY {
         return Err(StoreError::Fenced.into());
     }
-    let says = format!("MongoDB: {} ({code})", first.get_str("errmsg").unwrap_or("a write failed"));
+    let words = first.get_str("errmsg").unwrap_or("a write failed");
+    let says = format!("MongoDB: {words} ({code}){}", advice(code));
     let lasting = LASTING.contains(&code);
     Err(if lasting { StoreError::Refused(says) } else { StoreError::Unavailable(says) }.into())
 }

@@ -54,9 +54,8 @@ fn fields(layout: &Layout, json: &Json) -> Result<RawDocumentBuf, StoreError> {
     for (place, (name, field)) in layout.picked.iter().zip(picked).enumerate() {
         let name = c_str(name)?;
         if place < layout.columns.len() {
-            match field.scalar() {
-                Some(scalar) => fields.append(name, raw(&scalar)),
-                None => {}
+            if let Some(scalar) = field.scalar() {
+                fields.append(name, raw(&scalar));
             }
         } else {
             let elements = field.elements();

@@ -89,7 +89,9 @@ impl Transaction {
             }
             tracing::debug!(projection = %self.projection, ?failure, "a transaction is tried again");
             if failure.is_conflict() && began.elapsed() >= LOOK_FOR_ABANDONED_AFTER {
-                connection.within(end_abandoned(connection)).await?;
+                if let Err(failure) = connection.within(end_abandoned(connection)).await {
+                    tracing::warn!(?failure, "whether a transaction was left behind cannot be looked up");
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -185,7 +187,7 @@ async fn end_abandoned(connection: &Connection) -> Result<(), Failure> {
             "transaction.timeInactiveMicros": { "$gte": ABANDONED_AFTER_US },
         } },
     ]);
-    let open: Vec<Document> = open.await?.try_collect().await?;
+    let open: Vec<Document> = open.read_concern(ReadConcern::local()).await?.try_collect().await?;
     let sessions: Vec<Bson> = open
         .iter()
         .filter_map(|open| open.get_document("lsid").ok()?.get("id").cloned())

@@ -11,8 +11,8 @@ use crate::members;
 pub(crate) struct Fixture {
     pub(crate) store: Arc<dyn ReadStore>,
     _folder: Option<TempDir>,
-    /// What to do when the test is over.
-    cleared: Option<(String, String)>,
+    /// The url, and the first word of the databases to be dropped when the test is over.
+    pub(crate) cleared: Option<(String, String)>,
 }
 
 /// A fresh SQLite store.

@@ -16,6 +16,8 @@ mod machinery;
 mod members;
 mod memory;
 mod money;
+mod mongodb_faults;
+mod mongodb_servers;
 mod plans;
 mod same_answers;
 mod sessions;

@@ -74,6 +74,50 @@ impl Members {
     }
 }
 
+/// A server that belongs to no replica set.
+pub(crate) struct Standalone {
+    pub(crate) url: String,
+    process: Child,
+    _data: tempfile::TempDir,
+}
+
+impl Standalone {
+    /// Starts the mongod of the stack once more, without a set.
+    pub(crate) async fn start() -> Self {
+        of_stack();
+        let data = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Command::new(mongod())
+            .args(["--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet", "--wiredTigerCacheSizeGB", "0.25"])
+            .args(["--port", &port.to_string(), "--dbpath", data.path().to_str().unwrap()])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { url: format!("mongodb://127.0.0.1:{port}/"), process, _data: data };
+        let client = Client::with_uri_str(format!("{}?directConnection=true", server.url)).await.unwrap();
+        client.database("admin").run_command(doc! { "ping": 1 }).await.expect("the server has not started");
+        server
+    }
+}
+
+impl Drop for Standalone {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The program that the stack runs, as it says in its state.
+fn mongod() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").unwrap()).join(".cache"));
+    let kept = std::fs::read_dir(cache.join("guildhall-stack")).unwrap().map(|entry| entry.unwrap().path());
+    let mut programs = kept.map(|folder| folder.join("mongod")).filter(|program| program.is_file());
+    programs
+        .next()
+        .expect("the stack has fetched mongod; with Docker there is none, and this test cannot run")
+}
+
 /// Drops every database of a read store.
 pub(crate) async fn drop_databases(url: &str, prefix: &str) {
     let client = Client::with_uri_str(url).await.unwrap();
