@@ -19,19 +19,22 @@ const LASTING: &[i32] = &[
     86,    // IndexKeySpecsConflict
     171,   // CannotIndexParallelArrays
     257,   // TransactionTooLarge
-    388,   // TransactionTooLargeForCache
     10334, // BSONObjectTooLarge
     17420, // a document beyond the largest
 ];
 /// A write in a transaction that another transaction was faster with.
 const WRITE_CONFLICT: i32 = 112;
 const DUPLICATE_KEY: i32 = 11000;
+/// The server's cache has no room for what a transaction has written, beside what all others have.
+const NO_ROOM: i32 = 388;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Said by the driver or the server.
     Mongo(Error),
+    /// The server's cache has no room for the transaction now.
+    NoRoom(String),
     /// Said by us.
     Store(StoreError),
 }
@@ -39,7 +42,13 @@ pub(super) enum Failure {
 impl Failure {
     /// The whole transaction may be tried again: nothing of it was done.
     pub(super) fn is_transient(&self) -> bool {
-        matches!(self, Self::Mongo(error) if error.contains_label(TRANSIENT_TRANSACTION_ERROR))
+        match self {
+            Self::Mongo(error) => {
+                error.contains_label(TRANSIENT_TRANSACTION_ERROR) || code_of(error) == Some(NO_ROOM)
+            }
+            Self::NoRoom(_) => true,
+            Self::Store(_) => false,
+        }
     }
 
     /// Another transaction holds what this one wanted to write.
@@ -74,6 +83,7 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Store(error) => error,
+            Failure::NoRoom(says) => Self::Unavailable(says),
             Failure::Mongo(error) => {
                 let says = words_of(&error);
                 if may_pass(&error) { Self::Unavailable(says) } else { Self::Refused(says) }
@@ -90,7 +100,7 @@ fn words_of(error: &Error) -> String {
 /// What can be done about errors that come again.
 fn advice(code: i32) -> &'static str {
     match code {
-        257 | 388 => {
+        257 | NO_ROOM => {
             "; a batch must fit into a share of the server's cache: set workers.batch_commits_max lower, or give the \
              server more cache"
         }
@@ -134,6 +144,9 @@ pub(super) fn check_statements(answer: &mongodb::bson::Document) -> Result<(), F
     }
     let words = first.get_str("errmsg").unwrap_or("a write failed");
     let says = format!("MongoDB: {words} ({code}){}", advice(code));
+    if code == NO_ROOM {
+        return Err(Failure::NoRoom(says));
+    }
     let lasting = LASTING.contains(&code);
     Err(if lasting { StoreError::Refused(says) } else { StoreError::Unavailable(says) }.into())
 }

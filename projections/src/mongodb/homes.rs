@@ -30,7 +30,8 @@ impl Homes {
     }
 
     /// `<prefix>_<service>` for a projection that folds the events of one service; `<prefix>_shared` for one that folds
-    /// those of several, and for what is no read model: the process managers' places.
+    /// those of several, and for what is no read model: the process managers'
+    /// places, and what is known of builds.
     pub(super) fn of(&self, projection: &str) -> String {
         let home = SERVICES.get(projection).map_or("shared", |service| service.name());
         format!("{}_{home}", self.prefix)

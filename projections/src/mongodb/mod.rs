@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     Batch, Checkpoint, CollectionSpec, Cursor, DocumentKey, Json, Page, ProjectionId, Query, ReadStore,
-    StoreError, Write,
+    StoreError, Write, builds,
     layout::{Layout, Prepared},
     options::StoreOptions,
     store::StoreFuture,
@@ -61,7 +61,8 @@ impl MongoStore {
     pub(crate) fn open(options: &StoreOptions) -> Result<Self, StoreError> {
         let homes = Homes::new(&options.mongodb.database_prefix);
         let connection = Connection::new(options)?;
-        Ok(Self { connection, homes, prepared: Prepared::default(), made: Mutex::default() })
+        let prepared = Prepared::with(&[(builds::id(), builds::COLLECTIONS)])?;
+        Ok(Self { connection, homes, prepared, made: Mutex::default() })
     }
 
     /// Whether the url and the options make sense.
@@ -81,11 +82,25 @@ impl MongoStore {
         placed.collect()
     }
 
-    fn made(&self, projection: &ProjectionId) -> Result<String, StoreError> {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.get(projection)
-            .cloned()
-            .ok_or_else(|| StoreError::Refused(format!("{projection} was not prepared")))
+    /// The word by which the projection's checkpoints know what was made.
+    async fn made(&self, projection: &ProjectionId) -> Result<String, Failure> {
+        let known = |made: &Mutex<HashMap<ProjectionId, String>>| {
+            made.lock().unwrap_or_else(PoisonError::into_inner).get(projection).cloned()
+        };
+        if let Some(made) = known(&self.made) {
+            return Ok(made);
+        }
+        if *projection == builds::id() {
+            // Nobody prepares what every store has from the start: it is made when it is first written to.
+            self.prepare_all(projection, builds::COLLECTIONS).await?;
+            return Ok(known(&self.made).expect("it was prepared above"));
+        }
+        // Somebody else may have made it.
+        let database = self.connection.database(&self.homes.of(&projection.name)).await?;
+        let records = Records::of(&database, self.connection.settings.operation_timeout);
+        let record = records.read(projection).await?;
+        let not_prepared = || StoreError::Refused(format!("{projection} was not prepared"));
+        Ok(record.ok_or_else(not_prepared)?.made)
     }
 
     async fn prepare_all(
@@ -192,9 +207,14 @@ impl MongoStore {
         let unchanged = self.place(&projection, unchanged)?;
         let writes = self.place(&projection, writes)?;
         let database = self.connection.database(&self.homes.of(&projection.name)).await?;
-        let made = self.made(&projection)?;
-        let transaction = Transaction::new(projection, made, &advances, unchanged, &writes)?;
-        transaction.carry_out(&self.connection, &database).await
+        let made = self.made(&projection).await?;
+        let transaction = Transaction::new(projection.clone(), made, &advances, unchanged, &writes)?;
+        let done = transaction.carry_out(&self.connection, &database).await;
+        if matches!(done, Err(Failure::Store(StoreError::Fenced))) && projection == builds::id() {
+            // It may have been dropped, and nobody else makes it anew.
+            self.prepare_all(&projection, builds::COLLECTIONS).await?;
+        }
+        done
     }
 
     async fn find_page(&self, query: Query) -> Result<Page<Json>, Failure> {

@@ -88,10 +88,11 @@ impl Transaction {
                 return Err(failure);
             }
             tracing::debug!(projection = %self.projection, ?failure, "a transaction is tried again");
-            if failure.is_conflict() && began.elapsed() >= LOOK_FOR_ABANDONED_AFTER {
-                if let Err(failure) = connection.within(end_abandoned(connection)).await {
-                    tracing::warn!(?failure, "whether a transaction was left behind cannot be looked up");
-                }
+            if failure.is_conflict()
+                && began.elapsed() >= LOOK_FOR_ABANDONED_AFTER
+                && let Err(failure) = connection.within(end_abandoned(connection)).await
+            {
+                tracing::warn!(?failure, "whether a transaction was left behind cannot be looked up");
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
