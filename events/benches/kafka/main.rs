@@ -31,8 +31,8 @@ use uuid::Uuid;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Partitions of every topic here.
-const PARTITIONS: u16 = 8;
+/// Partitions of every topic here, as many as a new log gets.
+const PARTITIONS: u16 = 3;
 /// Appends under way at once while the topic is filled.
 const WRITERS: usize = 512;
 

@@ -129,6 +129,8 @@ impl Cluster {
         self.unless_set(&mut config, "fetch.wait.max.ms", "500");
         // The default sleeps a whole second whenever the queue is full.
         self.unless_set(&mut config, "fetch.queue.backoff.ms", "5");
+        // Each of several clients holds so much in advance while it catches up; the default is four times as much.
+        self.unless_set(&mut config, "queued.max.messages.kbytes", "16384");
         config
             // librdkafka assigns partitions only to a client with a group; nobody joins it.
             .set("group.id", format!("{}.readers", self.options.topic_prefix))

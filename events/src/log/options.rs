@@ -51,7 +51,8 @@ pub struct LogOptions {
 pub struct KafkaOptions {
     /// The first word of every topic: `<prefix>.<service>.events`. A cluster can carry several logs.
     pub topic_prefix: String,
-    /// Partitions of a topic when it is made. A log keeps the number it was made with.
+    /// Partitions of a topic when it is made. A log keeps the number it was made with. Each is a request of its own to the
+    /// broker, so many of them make every commit dearer.
     pub partitions: u16,
     /// Copies the cluster keeps of each partition of a topic when it is made; `None` takes the brokers' default.
     pub replication: Option<u16>,
@@ -64,7 +65,7 @@ impl Default for KafkaOptions {
     fn default() -> Self {
         Self {
             topic_prefix: "guildhall".into(),
-            partitions: 8,
+            partitions: 3,
             replication: None,
             properties: BTreeMap::new(),
         }

@@ -110,11 +110,22 @@ impl Topics {
         self.services.iter().find(|topic| topic.service == service).map_or("", |topic| &topic.name)
     }
 
+    /// The services, each with a topic.
+    pub(super) fn services(&self) -> impl Iterator<Item = Service> {
+        self.services.iter().map(|topic| topic.service)
+    }
+
     /// The partition that the cluster calls so; `None` when it is none of ours.
     pub(super) fn partition(&self, topic: &str, number: i32) -> Option<Partition> {
         let known = self.services.iter().find(|known| known.name == topic)?;
+        self.partition_of_service(known.service, number)
+    }
+
+    /// The partition of a service's topic that the cluster calls so; `None` when it is none of ours.
+    pub(super) fn partition_of_service(&self, service: Service, number: i32) -> Option<Partition> {
+        let known = self.services.iter().find(|known| known.service == service)?;
         let number = u16::try_from(number).ok().filter(|number| *number < known.partitions)?;
-        Some(Partition { service: known.service, number })
+        Some(Partition { service, number })
     }
 
     /// A list for librdkafka. What cannot be an offset is left out; none of ours is such.
