@@ -285,11 +285,13 @@ impl Shard {
         let Some(verdicts) = self.verdicts.upgrade() else { return };
         let returning = Returning { verdicts, stream, verdict: None, judged: Shard::judged::<A> };
         // What is not sent to a log that is away is certainly not carried out, and can be said so at once.
-        let verdict = match self.core.log.status().away {
-            None => self.core.log.append(commit),
-            Some(reason) => Box::pin(std::future::ready(Err(AppendError::Unavailable(reason)))),
-        };
-        self.core.runtime.spawn(async move { returning.with(verdict.await) });
+        if let Some(reason) = self.core.log.status().away {
+            return returning.with(Err(AppendError::Unavailable(reason)));
+        }
+        let answer = Box::new(move |verdict| returning.with(verdict));
+        if let Some(room) = self.core.log.append_then(commit, answer) {
+            self.core.runtime.spawn(room);
+        }
     }
 
     /// The verdict on the stream's commit has come.

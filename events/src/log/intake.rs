@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
-    AppendError, Verdict,
-    pending::{Answer, PendingAppends},
+    Answer, AppendError, Room, Verdict,
+    pending::PendingAppends,
     progress::Progress,
     queue::{ROOM_UNIT_BYTES, room_units, settle},
     upstream::Upstream,
@@ -44,23 +44,35 @@ impl Intake {
 
     /// See [`super::EventLog::append`].
     pub(super) fn append(self: &Arc<Self>, commit: NewCommit) -> Verdict {
+        let (sender, verdict) = oneshot::channel();
+        // Nobody may be listening any more; that takes nothing back.
+        let answer = Box::new(move |verdict| drop(sender.send(verdict)));
+        let room = self.append_then(commit, answer);
+        Box::pin(async move {
+            if let Some(room) = room {
+                room.await;
+            }
+            settle(verdict.await)
+        })
+    }
+
+    /// See [`super::EventLog::append_then`].
+    pub(super) fn append_then(self: &Arc<Self>, commit: NewCommit, answer: Answer) -> Option<Room> {
         let units = room_units(commit.body.len() + ROOM_UNIT_BYTES, self.room_max as usize);
-        let (answer, verdict) = oneshot::channel();
         match Arc::clone(&self.room).try_acquire_many_owned(units) {
             Ok(room) => {
                 self.publish(commit, answer, room);
-                Box::pin(async move { settle(verdict.await) })
+                None
             }
             // Full or closed: which of the two, the future finds out.
             Err(_) => {
                 let intake = Arc::clone(self);
-                Box::pin(async move {
+                Some(Box::pin(async move {
                     match Arc::clone(&intake.room).acquire_many_owned(units).await {
                         Ok(room) => intake.publish(commit, answer, room),
-                        Err(_) => return Err(intake.pending.unavailable()),
+                        Err(_) => answer(Err(intake.pending.unavailable())),
                     }
-                    settle(verdict.await)
-                })
+                }))
             }
         }
     }
@@ -70,7 +82,7 @@ impl Intake {
         if let Some(commits) = self.view.unwritten().stalled(STALLED_AFTER) {
             let reason =
                 format!("the copy's file does not keep up: {commits} commits wait to be written to it");
-            let _ = answer.send(Err(AppendError::Unavailable(reason)));
+            answer(Err(AppendError::Unavailable(reason)));
             return;
         }
         let (id, stream, first_version) = (commit.id, commit.stream, commit.first_version);

@@ -59,6 +59,13 @@ pub fn open(options: &LogOptions) -> Result<Arc<dyn EventLog>, LogError> {
 /// The verdict of an append, whenever it comes.
 pub type Verdict = Pin<Box<dyn Future<Output = Result<Appended, AppendError>> + Send>>;
 
+/// What is done with the verdict of an append: called once, by the thread that gives the verdict and has others to give, so
+/// it never blocks. Dropped without a call, it leaves the commit in doubt.
+pub type Answer = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
+
+/// Waits until there is room for a commit, and sends it on its way then.
+pub type Room = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The commit is part of history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -237,6 +244,13 @@ pub trait EventLog: Send + Sync + 'static {
     /// [`EventLog::load`], [`EventLog::head`] and [`EventLog::find_command`]. Subscribers ([`EventLog::read`],
     /// [`EventLog::end`], [`EventLog::changes`]) see it moments later, when it is in the copy's file.
     fn append(&self, commit: NewCommit) -> Verdict;
+
+    /// As [`EventLog::append`], for those who have many commits under way and no task for each: `answer` is told the verdict.
+    /// Where the engine has no room for the commit yet, it gives a future that waits for it, and has to be driven.
+    fn append_then(&self, commit: NewCommit, answer: Answer) -> Option<Room> {
+        let verdict = self.append(commit);
+        Some(Box::pin(async move { answer(verdict.await) }))
+    }
 
     /// The commits of `stream` that hold events after version `after`, oldest first, at most `limit`.
     ///

@@ -6,17 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{AppendError, Appended, clock::Clock, judge::FORMAT, turns::Turns, upstream::Record};
+use super::{Answer, AppendError, Appended, clock::Clock, judge::FORMAT, turns::Turns, upstream::Record};
 use crate::{
     envelope::NewCommit,
     ids::CommitId,
     stream::{Partition, StreamId, Version},
 };
-
-/// Where the verdict goes.
-pub(super) type Answer = oneshot::Sender<Result<Appended, AppendError>>;
 
 /// A commit that may be on the upstream.
 struct Pending {
@@ -87,7 +84,7 @@ impl PendingAppends {
         if let Some(reason) = &state.closed {
             let refusal = AppendError::Unavailable(reason.clone());
             drop(state);
-            let _ = answer.send(Err(refusal));
+            answer(Err(refusal));
             return false;
         }
         if let Some(known) = state.commits.get_mut(&commit.id) {
@@ -240,8 +237,7 @@ impl PendingAppends {
 impl Pending {
     fn answer(self, verdict: &Result<Appended, AppendError>) {
         for answer in self.answers {
-            // Nobody may be listening any more; that takes nothing back.
-            let _ = answer.send(verdict.clone());
+            answer(verdict.clone());
         }
     }
 }

@@ -27,7 +27,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    EventLog, KnownCommand, LogError, LogOptions, LogStatus, ReadLimit, StoredCommit, Verdict, VerifyReport,
+    Answer, EventLog, KnownCommand, LogError, LogOptions, LogStatus, ReadLimit, Room, StoredCommit, Verdict,
+    VerifyReport,
     clock::Clock,
     copy::{self, CopyPlan, CopyReader, Durability},
     embedded::check_new,
@@ -183,6 +184,14 @@ impl EventLog for Tailed {
             return Box::pin(std::future::ready(Err(refusal)));
         }
         self.intake.append(commit)
+    }
+
+    fn append_then(&self, commit: NewCommit, answer: Answer) -> Option<Room> {
+        if let Err(refusal) = check_new(&commit, self.commit_bytes_max) {
+            answer(Err(refusal));
+            return None;
+        }
+        self.intake.append_then(commit, answer)
     }
 
     fn load(&self, stream: StreamId, after: Version, limit: usize) -> Result<Vec<StoredCommit>, LogError> {

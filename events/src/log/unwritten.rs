@@ -53,6 +53,8 @@ struct State {
     noted: Vec<Offset>,
     /// Since when there has been no room.
     full_since: Option<Instant>,
+    /// The writer waits for more than there is: it is not woken for every commit.
+    gathering: Option<usize>,
     closed: bool,
     failed: Option<LogError>,
 }
@@ -77,6 +79,7 @@ impl Unwritten {
             reached: source.to_vec(),
             noted: source.iter().map(|(_, offset)| *offset).collect(),
             full_since: None,
+            gathering: None,
             closed: false,
             failed: None,
         };
@@ -92,10 +95,15 @@ impl Unwritten {
         state.waiting.push_back(judged);
     }
 
-    /// Notes how far the upstream was judged, and wakes the writer.
+    /// Notes how far the upstream was judged, and wakes the writer when it waits for that.
     pub(super) fn reached(&self, source: &[(Partition, Offset)]) {
-        self.lock().reached.copy_from_slice(source);
-        self.filled.notify_one();
+        let mut state = self.lock();
+        state.reached.copy_from_slice(source);
+        let is_enough = state.gathering.is_none_or(|commits_max| state.waiting.len() >= commits_max);
+        drop(state);
+        if is_enough {
+            self.filled.notify_one();
+        }
     }
 
     /// Waits until there is room, at most so long. True when there is.
@@ -143,8 +151,10 @@ impl Unwritten {
         let left = due.saturating_duration_since(Instant::now());
         if !left.is_zero() {
             let gathers = |state: &mut State| state.waiting.len() < commits_max && !state.closed;
+            state.gathering = Some(commits_max);
             let waited = self.filled.wait_timeout_while(state, left, gathers);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.gathering = None;
         }
         Some(state.take(commits_max))
     }
