@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use events::{
-    CommandStamp, CommitBuilder, StreamId, Timestamp, Version, envelope::NewCommit, log::KnownCommand,
-};
+use events::{CommandStamp, CommitBuilder, StreamId, Timestamp, envelope::NewCommit, log::KnownCommand};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
@@ -68,7 +66,6 @@ pub(super) fn decide<A: Aggregate>(
     let mut round = Round {
         core,
         now: core.clock.now(),
-        judged: folded.version,
         builder: CommitBuilder::new(stream, folded.version + 1),
         stream,
         decided: Decided { commit: None, held: Vec::new(), postponed: Vec::new(), folded },
@@ -82,6 +79,7 @@ pub(super) fn decide<A: Aggregate>(
         decided.folded.commit = Some(commit.id);
         decided.folded.version = commit.first_version + u64::from(commit.count) - 1;
         decided.folded.folded_bytes += commit.body.len() as u64;
+        commit.commands.iter().for_each(|span| decided.folded.written_by.add(span.command_id));
     }
     Some(decided)
 }
@@ -107,8 +105,6 @@ fn known<A: Aggregate>(
 struct Round<'a, A: Aggregate> {
     core: &'a Core,
     now: Timestamp,
-    /// The stream's version in the copy: known commands are looked up only when there is any event.
-    judged: Version,
     builder: CommitBuilder,
     stream: StreamId,
     decided: Decided<A>,
@@ -132,7 +128,7 @@ impl<A: Aggregate> Round<'_, A> {
     }
 
     fn known(&self, request: &Request<A>) -> Result<Option<KnownCommand>, Outage> {
-        if self.judged == 0 {
+        if !self.decided.folded.written_by.may_hold(request.command_id) {
             return Ok(None);
         }
         known(self.core, self.stream, request)

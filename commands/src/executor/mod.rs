@@ -26,6 +26,7 @@ mod answer;
 mod decide;
 mod shard;
 mod states;
+mod written;
 
 use shard::{Core, Shards};
 

@@ -5,13 +5,13 @@ use std::{any::Any, sync::Arc};
 use events::{
     DecodeError, DomainEvent, StreamId, Version,
     envelope::parse_body,
-    ids::CommitId,
+    ids::{CommandId, CommitId},
     log::{EventLog, LogError, StoredCommit},
     snapshots::{Snapshot, SnapshotStore},
 };
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{ExecutorSettings, Loaded, Outage};
+use super::{ExecutorSettings, Loaded, Outage, written::WrittenBy};
 use crate::aggregate::Aggregate;
 
 /// Commits read from the log at once while a stream is folded.
@@ -42,12 +42,32 @@ pub(super) struct Folded<S: ?Sized> {
     pub(super) measured_bytes: u64,
     /// Bytes of history folded into it since.
     pub(super) folded_bytes: u64,
+    /// Whose events these are.
+    pub(super) written_by: WrittenBy,
+    /// What that weighed when the state was kept last, bytes.
+    written_bytes: u64,
     pub(super) state: Arc<S>,
 }
 
 impl<S: ?Sized> Clone for Folded<S> {
     fn clone(&self) -> Self {
-        Self { state: Arc::clone(&self.state), ..*self }
+        self.with(Arc::clone(&self.state))
+    }
+}
+
+impl<S: ?Sized> Folded<S> {
+    /// The same of the same state under another type.
+    fn with<T: ?Sized>(&self, state: Arc<T>) -> Folded<T> {
+        Folded {
+            version: self.version,
+            commit: self.commit,
+            snapshot_version: self.snapshot_version,
+            measured_bytes: self.measured_bytes,
+            folded_bytes: self.folded_bytes,
+            written_by: self.written_by.clone(),
+            written_bytes: self.written_bytes,
+            state,
+        }
     }
 }
 
@@ -57,7 +77,7 @@ struct BySize;
 impl Weighter<StreamId, Folded<dyn Any + Send + Sync>> for BySize {
     fn weight(&self, _: &StreamId, folded: &Folded<dyn Any + Send + Sync>) -> u64 {
         // What was folded since makes a state larger by its own size at most.
-        WEIGHT_OF_AN_ENTRY + folded.measured_bytes + folded.folded_bytes
+        WEIGHT_OF_AN_ENTRY + folded.measured_bytes + folded.folded_bytes + folded.written_bytes
     }
 }
 
@@ -100,10 +120,9 @@ impl States {
     }
 
     fn cached<A: Aggregate>(&self, stream: StreamId) -> Option<Folded<A>> {
-        let Folded { version, commit, snapshot_version, measured_bytes, folded_bytes, state } =
-            self.cache.get(&stream)?;
-        let state = state.downcast().ok()?;
-        Some(Folded { version, commit, snapshot_version, measured_bytes, folded_bytes, state })
+        let cached = self.cache.get(&stream)?;
+        let state = Arc::clone(&cached.state).downcast().ok()?;
+        Some(cached.with(state))
     }
 
     /// The cached state, when the copy is known in memory to have nothing newer. Never blocks.
@@ -153,10 +172,10 @@ impl States {
             snapshots.put(Snapshot { stream, fold_version, version, commit, state });
         }
         folded.measure();
-        let Folded { version, commit, snapshot_version, measured_bytes, folded_bytes, ref state } = folded;
-        let state: Arc<dyn Any + Send + Sync> = Arc::<A>::clone(state);
-        let kept = Folded { version, commit, snapshot_version, measured_bytes, folded_bytes, state };
-        self.cache.insert(stream, kept);
+        // What it shares with others grows; a cache's weights must not.
+        folded.written_bytes = folded.written_by.bytes();
+        let state: Arc<dyn Any + Send + Sync> = Arc::<A>::clone(&folded.state);
+        self.cache.insert(stream, folded.with(state));
         folded
     }
 
@@ -173,6 +192,8 @@ impl States {
             snapshot_version: snapshot.version,
             measured_bytes: snapshot.state.len() as u64,
             folded_bytes: 0,
+            written_by: WrittenBy::unknown(),
+            written_bytes: 0,
             state: Arc::new(state),
         })
     }
@@ -190,16 +211,25 @@ impl States {
 }
 
 fn empty<A: Aggregate>() -> Folded<A> {
-    let state = Arc::new(A::default());
-    Folded { version: 0, commit: None, snapshot_version: 0, measured_bytes: 0, folded_bytes: 0, state }
+    Folded {
+        version: 0,
+        commit: None,
+        snapshot_version: 0,
+        measured_bytes: 0,
+        folded_bytes: 0,
+        written_by: WrittenBy::nobody(),
+        written_bytes: 0,
+        state: Arc::new(A::default()),
+    }
 }
 
 /// Folds the events of `commit` that are not folded yet.
 fn fold_commit<A: Aggregate>(folded: &mut Folded<A>, commit: &StoredCommit) -> Result<(), Outage> {
     let state = Arc::make_mut(&mut folded.state);
     for decoded in decode::<A>(commit)? {
-        let Decoded { version, commit, event } = decoded?;
+        let Decoded { version, commit, command, event } = decoded?;
         if version > folded.version {
+            folded.written_by.add(command);
             state.evolve(&event);
             folded.version = version;
             folded.commit = Some(commit);
@@ -212,6 +242,7 @@ fn fold_commit<A: Aggregate>(folded: &mut Folded<A>, commit: &StoredCommit) -> R
 pub(super) struct Decoded<A: Aggregate> {
     version: Version,
     commit: CommitId,
+    command: CommandId,
     pub(super) event: A::Event,
 }
 
@@ -223,9 +254,9 @@ pub(super) fn decode<A: Aggregate>(
     let events = commit.events().map_err(|error| unreadable(position, &error))?;
     Ok(events.into_iter().map(move |event| {
         let event = event.map_err(|error| unreadable(position, &error))?;
-        let (version, commit) = (event.version, event.commit_id);
+        let (version, commit, command) = (event.version, event.commit_id, event.stamp.command_id);
         A::Event::from_event(event.payload)
-            .map(|event| Decoded { version, commit, event })
+            .map(|event| Decoded { version, commit, command, event })
             .ok_or_else(|| Outage::Damaged(format!("an event of another category at {position}")))
     }))
 }
