@@ -10,6 +10,7 @@ pub mod compare;
 
 pub mod dead_letters;
 mod documents;
+mod fleet;
 mod foreign;
 pub mod operator;
 pub mod payments;
@@ -21,6 +22,7 @@ mod workers;
 
 pub use compare::{CompareError, Difference, rebuild_and_compare};
 pub use dead_letters::{Letter, RedriveError, Redriven};
+pub use fleet::{FleetStatus, HeldScope, MemberStatus, WorkerId};
 pub use foreign::drop_foreign;
 pub use operator::{LettersCursor, LettersPage};
 pub use processes::{Managers, Processes, PumpStatus};

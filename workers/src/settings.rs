@@ -1,6 +1,6 @@
 //! The settings of everything that runs by itself. Every name says its unit.
 
-use events::Service;
+use events::{Partition, Service};
 use serde::{Deserialize, Serialize};
 
 /// Bounds and periods of the workers. [`Default`] is what a single machine runs with.
@@ -15,6 +15,20 @@ pub struct WorkerSettings {
     /// them. Another process may work for the same ones: what it issues has the same command ids.
     #[serde(skip)]
     pub services: Vec<Service>,
+    /// Projections that run here beside those of the services, by name; with both lists empty all of them run.
+    #[serde(skip)]
+    pub projections: Vec<String>,
+    /// Other processes work on the same read store: then every scope is held by one of them at a time. A read store in a
+    /// folder that one process has locked is nobody else's, and nothing is written or asked to hold anything there.
+    #[serde(skip)]
+    pub shared: bool,
+    /// Where this process is found, for people who look at the others.
+    #[serde(skip)]
+    pub name: String,
+    /// Where the read store is shared: what a worker held that was silent for so long is taken over by others, milliseconds.
+    pub lease_ms: u64,
+    /// And how often a worker says that it lives, and looks who else does, milliseconds; at most a third of the lease.
+    pub heartbeat_ms: u64,
     /// Domain time follows the test clock's events. Not in production.
     pub test_clock: bool,
     /// Commits a runner folds into one transaction, at most; at least 1.
@@ -52,7 +66,14 @@ pub struct WorkerSettings {
 impl WorkerSettings {
     /// Whether process managers of this service work here.
     pub(crate) fn works_for(&self, service: Service) -> bool {
-        self.services.is_empty() || self.services.contains(&service)
+        self.services.contains(&service) || (self.services.is_empty() && self.projections.is_empty())
+    }
+
+    /// Whether a runner of this projection over these partitions belongs here. A read store of one process has them all.
+    pub(crate) fn runs(&self, projection: &str, partitions: &[Partition]) -> bool {
+        !self.shared
+            || self.projections.iter().any(|name| name == projection)
+            || partitions.iter().any(|partition| self.works_for(partition.service))
     }
 }
 
@@ -62,6 +83,11 @@ impl Default for WorkerSettings {
             projectors: true,
             processes: true,
             services: Vec::new(),
+            projections: Vec::new(),
+            shared: false,
+            name: String::new(),
+            lease_ms: 15_000,
+            heartbeat_ms: 5000,
             test_clock: true,
             batch_commits_max: 2048,
             batch_bytes_max: 2 * 1024 * 1024,

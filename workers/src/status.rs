@@ -15,6 +15,11 @@ use serde::Serialize;
 pub enum RunState {
     /// It prepares its collections and reads its checkpoints.
     Starting,
+    /// Another worker holds its scope; it waits, in case that one dies or gives it up.
+    Standby {
+        /// Where that worker is found; `None` while the scope changes hands.
+        held_by: Option<String>,
+    },
     /// It has events to apply.
     Running,
     /// It has applied all there is and waits for more.
@@ -92,7 +97,7 @@ impl RunnerStatus {
     /// It neither stopped nor fails.
     pub fn is_healthy(&self) -> bool {
         match self.state {
-            RunState::Running | RunState::Waiting => true,
+            RunState::Standby { .. } | RunState::Running | RunState::Waiting => true,
             RunState::Starting | RunState::Retrying { .. } | RunState::Stopped { .. } | RunState::Ended => {
                 false
             }
@@ -185,6 +190,19 @@ impl StatusCell {
 
     pub(crate) fn set_state(&self, state: RunState) {
         self.lock().state = state;
+    }
+
+    /// Another one works for the scope; how far, this one does not know.
+    pub(crate) fn set_standby(&self, held_by: Option<String>) {
+        let mut status = self.lock();
+        if !matches!(status.state, RunState::Standby { .. }) {
+            status.partitions.clear();
+            (status.lag_commits, status.lag_ms, status.sequences_blocked) = (0, 0, 0);
+            self.metrics.lag_commits.set(0.0);
+            self.metrics.lag_seconds.set(0.0);
+            self.metrics.blocked.set(0.0);
+        }
+        status.state = RunState::Standby { held_by };
     }
 
     pub(crate) fn set_partition(&self, partition: Partition, progress: PartitionProgress) {

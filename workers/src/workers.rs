@@ -14,7 +14,8 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     clock,
-    processes::{DueTimers, Managers, Processes, Pump, PumpCell, PumpStatus, Reacting, Steps, Work},
+    fleet::{Fleet, FleetStatus},
+    processes::{DueTimers, Managers, Processes, Pump, PumpCell, PumpStatus, Reacting, Share, Steps, Work},
     runner::{Handle, Runner, Surroundings, applier::Applier},
     settings::WorkerSettings,
     status::{RunState, RunnerStatus, describe_metrics},
@@ -25,6 +26,7 @@ use crate::{
 pub struct Workers {
     pub(crate) store: Arc<dyn ReadStore>,
     pub(crate) handles: Vec<Handle>,
+    fleet: Option<Arc<Fleet>>,
     steps: PumpCell,
     timers: PumpCell,
     progress: watch::Sender<u64>,
@@ -47,6 +49,8 @@ pub struct WorkersStatus {
     pub steps: PumpStatus,
     /// The timers.
     pub timers: PumpStatus,
+    /// The workers over the read store, where there may be several.
+    pub fleet: Option<FleetStatus>,
 }
 
 impl WorkersStatus {
@@ -84,11 +88,13 @@ impl Workers {
         describe_metrics();
         let (shutdown, ends) = watch::channel(false);
         let progress = watch::Sender::new(0);
+        let fleet = settings.shared.then(|| Fleet::new(&settings));
         let surroundings = Surroundings {
             log,
             store: Arc::clone(&store),
             clock,
             settings: Arc::new(settings),
+            fleet: fleet.clone(),
             progress: progress.clone(),
             own_progress: watch::Sender::new(0),
             shutdown: ends,
@@ -96,7 +102,7 @@ impl Workers {
         let mut starting = Starting { surroundings, handles: Vec::new(), tasks: JoinSet::new() };
         let (steps, timers) = starting.start_all(projections, &processes);
         let Starting { handles, tasks, .. } = starting;
-        Self { store, handles, steps, timers, progress, shutdown, tasks: Mutex::new(tasks) }
+        Self { store, handles, fleet, steps, timers, progress, shutdown, tasks: Mutex::new(tasks) }
     }
 
     /// How everything is.
@@ -105,6 +111,7 @@ impl Workers {
             runners: self.handles.iter().map(|handle| handle.status.snapshot()).collect(),
             steps: self.steps.snapshot(),
             timers: self.timers.snapshot(),
+            fleet: self.fleet.as_ref().map(|fleet| fleet.status()),
         }
     }
 
@@ -160,29 +167,39 @@ impl Starting {
         if self.surroundings.settings.processes {
             self.start_reactor(processes);
             let (store, processes) = (Arc::clone(&self.surroundings.store), Arc::clone(processes));
-            let settings = Arc::clone(&self.surroundings.settings);
+            let share = |(name, version): (&str, u32)| {
+                Share::new(&self.surroundings, ProjectionId { name: name.to_owned(), version })
+            };
             let work = Steps {
                 store: Arc::clone(&store),
                 processes: Arc::clone(&processes),
-                settings: Arc::clone(&settings),
+                share: share(steps::ID),
             };
-            self.start_pump(work, &steps_listing, &steps);
             let clock = self.surroundings.clock.clone();
-            self.start_pump(DueTimers { store, processes, clock, settings }, &timers_listing, &timers);
+            let due = DueTimers { store, processes, clock, share: share(timers::ID) };
+            self.start_pump(work, &steps_listing, &steps);
+            self.start_pump(due, &timers_listing, &timers);
+        }
+        if let Some(fleet) = &self.surroundings.fleet {
+            let (fleet, surroundings) = (Arc::clone(fleet), self.surroundings.clone());
+            let store = Arc::clone(&surroundings.store);
+            self.tasks.spawn(async move { fleet.run(store, surroundings.until_end()).await });
         }
         (steps, timers)
     }
 
-    /// The scopes of a projection, with their partitions: each has a runner.
+    /// The scopes of a projection that may run here, with their partitions: each has a runner.
     fn scopes(&self, projection: &dyn Projection) -> Vec<(String, Vec<Partition>)> {
         let partitions = (self.surroundings.log.partitions().into_iter())
             .filter(|partition| projection.topics().contains(&partition.service));
-        match projection.shape() {
+        let mut scopes: Vec<(String, Vec<Partition>)> = match projection.shape() {
             Shape::Partitioned => {
                 partitions.map(|partition| (partition.to_string(), vec![partition])).collect()
             }
             Shape::Joined => vec![("all".to_owned(), partitions.collect())],
-        }
+        };
+        scopes.retain(|(_, partitions)| self.surroundings.settings.runs(projection.name(), partitions));
+        scopes
     }
 
     fn start_projection(

@@ -12,7 +12,10 @@ use super::{
     upstream::Upstream,
     view::JudgedView,
 };
-use crate::envelope::NewCommit;
+use crate::{
+    envelope::NewCommit,
+    stream::{Partition, StreamId},
+};
 
 /// How long the copy's writer may make no room before commits are refused.
 const STALLED_AFTER: Duration = Duration::from_secs(3);
@@ -108,6 +111,11 @@ impl Intake {
                 self.pending.settle(id, &Err(AppendError::Unavailable(error.to_string())));
             }
         }
+    }
+
+    /// Where the commits of `stream` go.
+    pub(super) fn partition_of(&self, stream: StreamId) -> Partition {
+        self.upstream.partition_of(stream)
     }
 
     /// Lets nothing more in.

@@ -298,6 +298,11 @@ pub trait EventLog: Send + Sync + 'static {
     /// The partitions this copy holds, in order.
     fn partitions(&self) -> Vec<Partition>;
 
+    /// Where the commits of `stream` stand: in the one partition of its service, unless an engine has more.
+    fn partition_of(&self, stream: StreamId) -> Partition {
+        Partition { service: stream.category.service(), number: 0 }
+    }
+
     /// The offset of the last commit of `partition`; [`crate::stream::BEFORE_FIRST`] when it is empty.
     ///
     /// # Errors

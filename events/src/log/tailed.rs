@@ -223,6 +223,10 @@ impl EventLog for Tailed {
         self.reader.rows().iter().map(|row| row.partition).collect()
     }
 
+    fn partition_of(&self, stream: StreamId) -> Partition {
+        self.intake.partition_of(stream)
+    }
+
     fn end(&self, partition: Partition) -> Result<Offset, LogError> {
         Ok(self.reader.end(partition))
     }

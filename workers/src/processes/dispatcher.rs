@@ -9,15 +9,15 @@ use projections::{
     steps::{self, OpenStep},
 };
 
-use super::{Processes, pump::Work};
-use crate::{runner::progress::collections_with_ours, settings::WorkerSettings};
+use super::{Processes, Share, pump::Work};
+use crate::runner::progress::collections_with_ours;
 
 /// The open steps of the read model `steps`.
 #[derive(Clone)]
 pub(crate) struct Steps {
     pub(crate) store: Arc<dyn ReadStore>,
     pub(crate) processes: Arc<dyn Processes>,
-    pub(crate) settings: Arc<WorkerSettings>,
+    pub(crate) share: Share,
 }
 
 /// Documents read at once.
@@ -38,10 +38,10 @@ impl Work for Steps {
     async fn list(&self, limit: usize) -> Result<Vec<(Self::Key, OpenStep)>, StoreError> {
         let mut places: HashMap<StreamId, usize> = HashMap::new();
         let (mut steps, mut seen, mut after) = (Vec::<OpenStep>::new(), 0, None);
-        while seen < limit {
+        while seen < limit && self.share.has_any() {
             let page = steps::open(self.store.as_ref(), PageRequest { after, limit: PAGE }).await?;
             for step in page.items {
-                if !self.settings.works_for(step.stream.category.service()) {
+                if !self.share.has(step.stream) {
                     continue;
                 }
                 seen += 1;

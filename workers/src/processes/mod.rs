@@ -22,6 +22,7 @@ use projections::{steps::OpenStep, timers::Timer};
 mod dispatcher;
 mod pump;
 mod reactor;
+mod share;
 mod timers;
 
 pub(crate) use dispatcher::Steps;
@@ -29,6 +30,7 @@ pub use pump::PumpStatus;
 pub(crate) use pump::{Pump, PumpCell, Work};
 pub(crate) use reactor::Reacting;
 pub use reactor::reactor_id;
+pub(crate) use share::Share;
 pub(crate) use timers::DueTimers;
 
 /// What a process manager's part of the work answers with.

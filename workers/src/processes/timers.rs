@@ -9,8 +9,8 @@ use projections::{
     timers::{self, TIMERS, Timer},
 };
 
-use super::{Processes, pump::Work};
-use crate::{runner::progress::collections_with_ours, settings::WorkerSettings};
+use super::{Processes, Share, pump::Work};
+use crate::runner::progress::collections_with_ours;
 
 /// The due timers of the read model `timers`.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ pub(crate) struct DueTimers {
     pub(crate) store: Arc<dyn ReadStore>,
     pub(crate) processes: Arc<dyn Processes>,
     pub(crate) clock: DomainClock,
-    pub(crate) settings: Arc<WorkerSettings>,
+    pub(crate) share: Share,
 }
 
 /// Documents read at once.
@@ -38,9 +38,9 @@ impl Work for DueTimers {
     async fn list(&self, limit: usize) -> Result<Vec<(Self::Key, Timer)>, StoreError> {
         let now = self.clock.now();
         let (mut due, mut after) = (Vec::new(), None);
-        while due.len() < limit {
+        while due.len() < limit && self.share.has_any() {
             let page = timers::due(self.store.as_ref(), now, PageRequest { after, limit: PAGE }).await?;
-            let ours = |timer: &Timer| self.settings.works_for(timer.stream.category.service());
+            let ours = |timer: &Timer| self.share.has(timer.stream);
             due.extend(page.items.into_iter().filter(ours));
             after = page.next;
             if after.is_none() {
@@ -52,7 +52,7 @@ impl Work for DueTimers {
 
     /// Until the next timer is due.
     async fn idle(&self) -> Result<Option<Duration>, StoreError> {
-        if !self.settings.services.is_empty() {
+        if !self.share.is_all() {
             // What is due next may be another process's to fire, and stay due: looked for from time to time.
             return Ok(None);
         }

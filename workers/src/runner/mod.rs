@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) mod applier;
 mod batch;
+mod holding;
 pub(crate) mod progress;
 pub(crate) mod redrive;
 pub(crate) mod source;
@@ -30,6 +31,7 @@ use source::{Ahead, Source};
 use crate::{
     backoff::Backoff,
     dead_letters::ParkingRate,
+    fleet::{Fleet, Seat},
     settings::WorkerSettings,
     status::{PartitionProgress, RunState, StatusCell},
 };
@@ -98,6 +100,8 @@ pub(crate) struct Surroundings {
     pub(crate) store: Arc<dyn ReadStore>,
     pub(crate) clock: DomainClock,
     pub(crate) settings: Arc<WorkerSettings>,
+    /// The worker processes over the read store, when there may be several.
+    pub(crate) fleet: Option<Arc<Fleet>>,
     /// Counts the transactions of all runners of the process.
     pub(crate) progress: watch::Sender<u64>,
     /// Counts the transactions of this projection's runners.
@@ -132,6 +136,8 @@ pub(crate) struct Runner<A> {
     surroundings: Surroundings,
     source: Source,
     status: StatusCell,
+    /// From where the scope is held, when it has to be.
+    seat: Option<Seat>,
     requests: mpsc::Receiver<Request>,
     redrives: VecDeque<Redrive>,
     rate: ParkingRate,
@@ -168,6 +174,7 @@ impl<A: Applier> Runner<A> {
         let collections = collections_with_ours(collections);
         let source = Source::new(Arc::clone(&surroundings.log), &surroundings.settings);
         let rate = ParkingRate::new(&surroundings.settings);
+        let seat = surroundings.fleet.as_ref().map(|fleet| fleet.seat(applier.id(), &scope));
         let runner = Self {
             applier,
             collections,
@@ -176,6 +183,7 @@ impl<A: Applier> Runner<A> {
             surroundings,
             source,
             status,
+            seat,
             requests,
             redrives: VecDeque::new(),
             rate,
@@ -192,11 +200,12 @@ impl<A: Applier> Runner<A> {
         // caught up. After another runner has written it only means that this copy is behind that runner's.
         let mut within = true;
         while !self.surroundings.ends() {
-            let Err(trouble) = self.keep_going(within, &mut backoff).await else { break };
+            let Err(trouble) = self.keep_going(within, &mut backoff).await else { continue };
             within &= matches!(trouble, Trouble::Behind(_));
             match trouble {
                 Trouble::Fenced => {
                     self.status.count_fenced();
+                    self.lose();
                     tracing::info!(projection = %self.applier.id(), scope = %self.scope, "fenced by another runner");
                     // Two that run for good let each other go on, instead of undoing each other's every batch.
                     self.pause(backoff.pause()).await;
@@ -226,21 +235,24 @@ impl<A: Applier> Runner<A> {
             }
         }
         self.refuse_redrives(&RedriveError::Unavailable("the process ends".to_owned()));
+        self.leave_in_time().await;
         self.status.set_state(RunState::Ended);
     }
 
-    /// Reads everything anew and takes turn after turn; `Ok` when the process ends.
+    /// Reads everything anew and takes turn after turn; `Ok` when the process ends or the scope is another's.
     async fn keep_going(&mut self, within: bool, backoff: &mut Backoff) -> Result<(), Trouble> {
         let store = Arc::clone(&self.surroundings.store);
         // Read with the progress, and as good as it is.
         self.applier.forget();
         store.prepare(self.applier.id(), &self.collections).await?;
+        let Some(holder) = self.attain().await? else { return Ok(()) };
         let mut progress = Progress::load(
             store.as_ref(),
             &self.source,
             self.applier.id(),
             &self.scope,
             &self.partitions,
+            holder.worker(),
             within,
         )
         .await?;
@@ -248,6 +260,9 @@ impl<A: Applier> Runner<A> {
         while !self.surroundings.ends() {
             // Seen before reading, so that what arrives while reading wakes us at once.
             changes.borrow_and_update();
+            if self.gives_way(&progress).await? {
+                return Ok(());
+            }
             self.accept_all();
             let redriven = self.redrive(&mut progress).await?;
             let applied = self.apply_next(&mut progress).await?;
@@ -301,6 +316,7 @@ impl<A: Applier> Runner<A> {
             },
             // When nobody holds a handle any more there are no requests, and the runner goes on without.
             Some(request) = self.requests.recv() => self.accept(request),
+            () = holding::changed(&mut self.seat) => {}
             () = surroundings.until_end() => {}
         }
     }
@@ -323,6 +339,11 @@ impl<A: Applier> Runner<A> {
                         let _ = reply.send(Err(RedriveError::Stopped(reason.to_owned())));
                     }
                     None => return self.surroundings.until_end().await,
+                },
+                () = holding::changed(&mut self.seat) => if self.should_leave() {
+                    // Whoever takes it may be able to go on.
+                    self.leave_in_time().await;
+                    return self.status.set_state(RunState::Starting);
                 },
                 () = surroundings.until_end() => return,
             }

@@ -3,7 +3,8 @@
 //! Every transaction of a runner, a redrive included, takes the next **turn**: it compares the turn it was prepared on
 //! and writes the next one, beside the compare-and-set of its checkpoints. So whatever another runner wrote meanwhile
 //! to the same scope, in another partition or by a redrive that moves no checkpoint, fences what was prepared before.
-//! A lease on a scope, when there are several worker processes, belongs into that same document.
+//! Where several worker processes share the read store, the turn also says who holds the scope ([`crate::fleet`]): it is
+//! taken and released by compare-and-set on that same document, so whoever lost it is fenced like everybody else.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,6 +20,7 @@ use super::{Trouble, source::Source};
 use crate::{
     dead_letters::{Blocked, BlockedAt, LETTERS, Letter, Parking},
     documents::{self, Json},
+    fleet::WorkerId,
 };
 
 /// The reserved collection of every projection that says whose turn it is, by scope.
@@ -39,6 +41,21 @@ pub(crate) struct Turn {
     /// Told apart from whoever writes as often to a read model that was dropped and is built again.
     #[serde(default)]
     by: Uuid,
+    /// Who holds the scope; nobody where the read store belongs to one process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder: Option<WorkerId>,
+}
+
+impl Turn {
+    /// Who holds the scope.
+    pub(crate) fn holder(&self) -> Option<WorkerId> {
+        self.holder
+    }
+
+    /// The next turn, with this holder.
+    fn next(self, by: Uuid, holder: Option<WorkerId>) -> Self {
+        Self { transactions: self.transactions + 1, by, holder }
+    }
 }
 
 /// See the module.
@@ -49,6 +66,8 @@ pub(crate) struct Progress {
     turn: Option<Json>,
     /// What its turns are signed with.
     by: Uuid,
+    /// Who holds the scope while this runner writes.
+    holder: Option<WorkerId>,
     pub(crate) blocked: Blocked,
 }
 
@@ -61,18 +80,26 @@ pub(crate) struct Draft {
 }
 
 impl Progress {
-    /// Reads everything again. `checked`: the checkpoints must lie within this copy of the log.
+    /// Reads everything again. `holder`: who must hold the scope, where it can be held. `checked`: the checkpoints must lie
+    /// within this copy of the log.
+    ///
+    /// # Errors
+    /// [`Trouble::Fenced`] when somebody else holds it.
     pub(crate) async fn load(
         store: &dyn ReadStore,
         source: &Source,
         projection: &ProjectionId,
         scope: &str,
         partitions: &[Partition],
+        holder: Option<WorkerId>,
         checked: bool,
     ) -> Result<Self, Trouble> {
         let ends: BTreeMap<Partition, Offset> = source.ends(partitions.to_vec()).await?.into_iter().collect();
         // The turn is read first: whatever changes while the rest is read fences the next transaction.
         let turn = read_turn(store, projection, scope).await?;
+        if holder.is_some() && decode_turn(turn.as_ref())?.holder != holder {
+            return Err(Trouble::Fenced);
+        }
         let mut checkpoints = BTreeMap::new();
         for partition in partitions {
             let checkpoint = store.checkpoint(projection, *partition).await?;
@@ -93,7 +120,7 @@ impl Progress {
         }
         let blocked = load_blocked(store, projection, partitions).await?;
         let (projection, scope) = (projection.clone(), scope.to_owned());
-        Ok(Self { projection, scope, checkpoints, turn, by: Uuid::now_v7(), blocked })
+        Ok(Self { projection, scope, checkpoints, turn, by: Uuid::now_v7(), holder, blocked })
     }
 
     /// The last offset of the partition that is folded in.
@@ -137,7 +164,7 @@ impl Progress {
             }
         }
         let turn = decode_turn(self.turn.as_ref())?;
-        let next = documents::encode(&Turn { transactions: turn.transactions + 1, by: self.by })?;
+        let next = documents::encode(&turn.next(self.by, self.holder))?;
         let outcome = draft.parking.outcome();
         let (letter_writes, mut unchanged) = draft.parking.into_writes()?;
         writes.extend(letter_writes);
@@ -161,6 +188,34 @@ impl Progress {
 
 fn turn_key(scope: &str) -> DocumentKey {
     DocumentKey { collection: TURNS.spec.name, key: scope.to_owned() }
+}
+
+/// Whose turn it is in each of these scopes.
+pub(crate) async fn read_turns(
+    store: &dyn ReadStore,
+    projection: &ProjectionId,
+    scopes: &[&str],
+) -> Result<Vec<(Turn, Option<Json>)>, StoreError> {
+    let keys: Vec<DocumentKey> = scopes.iter().map(|scope| turn_key(scope)).collect();
+    let found = store.get_many(projection, &keys).await?;
+    found.into_iter().map(|json| Ok((decode_turn(json.as_ref())?, json))).collect()
+}
+
+/// Writes that `holder` holds the scope, or nobody does, if its turn still is as it was `seen`.
+///
+/// # Errors
+/// [`StoreError::Fenced`] when it is not.
+pub(crate) async fn hand_over(
+    store: &dyn ReadStore,
+    projection: &ProjectionId,
+    scope: &str,
+    seen: Option<Json>,
+    holder: Option<WorkerId>,
+) -> Result<(), StoreError> {
+    let next = decode_turn(seen.as_ref())?.next(Uuid::now_v7(), holder);
+    let writes = vec![Write { document: turn_key(scope), value: Some(documents::encode(&next)?) }];
+    let unchanged = vec![Write { document: turn_key(scope), value: seen }];
+    store.commit(Batch { projection: projection.clone(), writes, advances: Vec::new(), unchanged }).await
 }
 
 async fn read_turn(

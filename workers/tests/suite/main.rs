@@ -4,6 +4,7 @@
 mod support;
 
 mod exactly_once;
+mod fleet;
 mod letters;
 mod managers;
 mod other_logs;

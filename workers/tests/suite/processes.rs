@@ -1,7 +1,7 @@
 //! Process managers hear of every event in order, and what they ask for is issued until it is done, without spinning.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -20,7 +20,11 @@ use projections::{Projection, steps::OpenStep, timers::Timer};
 use uuid::Uuid;
 use workers::{Processes, WorkerSettings, Workers, processes::ProcessFuture};
 
-use crate::support::{House, settings, stream, until, until_caught_up, until_status};
+use crate::support::{
+    House,
+    fleet::{Crew, holds, shared_settings},
+    settings, stream, until, until_caught_up, until_status,
+};
 
 /// Managers that remember what they were asked, and fail as they are told.
 #[derive(Default)]
@@ -237,4 +241,32 @@ async fn timers_fire_in_domain_time_and_not_before() {
         .await;
     assert!(managers.fired.lock().unwrap().iter().all(|timer| timer != "late"));
     until_caught_up(&workers, house.log.as_ref()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_several_workers_share_the_work_a_step_is_issued_by_one_of_them_and_none_is_left() {
+    let crew = Crew::new(Vec::new(), 4);
+    let managers = Arc::new(Recording::default());
+    let patient = WorkerSettings { reissue_after_ms: 60_000, lease_ms: 3_600_000, ..shared_settings() };
+    let start = || start(&crew.house, &managers, &DomainClock::new(), patient.clone());
+    let mut workers = vec![start(), start(), start()];
+    let everybody_has_some = |workers: &[Workers]| {
+        workers.iter().all(|w| w.status().runners.iter().any(|r| r.projection == "steps_v1" && holds(r)))
+    };
+    until("the work is spread", || async { everybody_has_some(&workers) }).await;
+    for number in 0..12 {
+        append_to_hire(&crew.house, number, vec![requested(1)]).await;
+    }
+    let dispatched = || managers.dispatched.lock().unwrap().clone();
+    until("all are issued", || async { dispatched().len() >= 12 }).await;
+    assert_eq!(dispatched().len(), 12, "each by one, while nobody joins, leaves or dies");
+    for workers in workers.drain(1..) {
+        workers.shutdown().await;
+    }
+    // What comes up where the others were is issued by whoever is left.
+    for number in 12..24 {
+        append_to_hire(&crew.house, number, vec![requested(1)]).await;
+    }
+    let issued = || dispatched().into_iter().map(|(stream, _)| stream).collect::<HashSet<_>>().len();
+    until("all are issued", || async { issued() == 24 }).await;
 }

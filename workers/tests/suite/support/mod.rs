@@ -1,6 +1,7 @@
 //! The house that the promises are tested in: a real log, a real read store, small projections that can be broken.
 
 pub mod faults;
+pub mod fleet;
 pub mod market;
 pub mod projections;
 pub mod provider;

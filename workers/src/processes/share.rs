@@ -1,0 +1,49 @@
+//! Whose steps and timers are issued here.
+
+use std::sync::Arc;
+
+use events::{StreamId, log::EventLog};
+use projections::ProjectionId;
+
+use crate::{fleet::Fleet, runner::Surroundings, settings::WorkerSettings};
+
+/// A process's share of what a read model lists: all of it, what belongs to its services, or, where the read store is
+/// shared, the streams of those partitions in which this process holds the read model. So what is new is issued by the
+/// process that has just written it there, and nobody else looks for it. Should two believe for a moment to have the same
+/// share, what they issue has the same command ids.
+#[derive(Clone)]
+pub(crate) struct Share {
+    settings: Arc<WorkerSettings>,
+    fleet: Option<Arc<Fleet>>,
+    log: Arc<dyn EventLog>,
+    listing: ProjectionId,
+}
+
+impl Share {
+    pub(crate) fn new(surroundings: &Surroundings, listing: ProjectionId) -> Self {
+        Self {
+            settings: Arc::clone(&surroundings.settings),
+            fleet: surroundings.fleet.clone(),
+            log: Arc::clone(&surroundings.log),
+            listing,
+        }
+    }
+
+    /// Whether what this stream asks for is issued here.
+    pub(crate) fn has(&self, stream: StreamId) -> bool {
+        match &self.fleet {
+            Some(fleet) => fleet.holds(&self.listing, &self.log.partition_of(stream).to_string()),
+            None => self.settings.works_for(stream.category.service()),
+        }
+    }
+
+    /// Whether anything is issued here at all.
+    pub(crate) fn has_any(&self) -> bool {
+        self.fleet.as_ref().is_none_or(|fleet| fleet.holds_any(&self.listing))
+    }
+
+    /// Whether all there is is issued here.
+    pub(crate) fn is_all(&self) -> bool {
+        self.fleet.is_none() && self.settings.services.is_empty()
+    }
+}
