@@ -12,7 +12,7 @@ use crate::{
     http::{Code, Problem},
     openapi, routes,
     security::{links::Links, passwords::Passwords, tokens::Tokens},
-    settings::Settings,
+    settings::{Role, Settings},
 };
 
 /// Shared by all handlers; cheap to clone.
@@ -104,7 +104,17 @@ impl App {
             }
             Some(_) => {}
         }
-        reasons.extend(self.workers.projections().iter().filter_map(complaint));
+        let complaints = self.workers.projections().into_iter().filter_map(|runner| {
+            let complaint = complaint(&runner)?;
+            // Whoever asks a worker operates it; everybody may ask a gateway.
+            Some(match runner.state {
+                RunState::Stopped { reason } if self.settings.role == Role::Worker => {
+                    format!("{complaint}: {reason}")
+                }
+                _ => complaint,
+            })
+        });
+        reasons.extend(complaints);
         reasons
     }
 
@@ -169,7 +179,7 @@ const HICCUPS_MAX: u32 = 3;
 /// Why the read models of this runner are not kept current, when they are not.
 fn complaint(runner: &RunnerStatus) -> Option<String> {
     let state = match &runner.state {
-        RunState::Running | RunState::Waiting => return None,
+        RunState::Running | RunState::Waiting | RunState::Standby { .. } => return None,
         RunState::Retrying { failures, .. } if *failures <= HICCUPS_MAX => return None,
         RunState::Retrying { .. } => "keeps failing",
         RunState::Starting => "is starting",
@@ -208,6 +218,7 @@ mod tests {
     fn a_hiccup_is_no_reason_and_a_store_that_keeps_failing_is_one() {
         let retrying = |failures| runner(RunState::Retrying { reason: "the disk is full".into(), failures });
         assert_eq!(complaint(&runner(RunState::Waiting)), None);
+        assert_eq!(complaint(&runner(RunState::Standby { held_by: None })), None);
         assert_eq!(complaint(&retrying(HICCUPS_MAX)), None);
         assert_eq!(complaint(&retrying(HICCUPS_MAX + 1)).as_deref(), Some("board_v1 jobs/0 keeps failing"));
         let stopped = runner(RunState::Stopped { reason: "a foreign log".into() });

@@ -167,9 +167,7 @@ impl Starting {
         if self.surroundings.settings.processes {
             self.start_reactor(processes);
             let (store, processes) = (Arc::clone(&self.surroundings.store), Arc::clone(processes));
-            let share = |(name, version): (&str, u32)| {
-                Share::new(&self.surroundings, ProjectionId { name: name.to_owned(), version })
-            };
+            let share = |(name, _): (&'static str, u32)| Share::new(&self.surroundings, name);
             let work = Steps {
                 store: Arc::clone(&store),
                 processes: Arc::clone(&processes),

@@ -77,6 +77,7 @@ impl Checks<'_> {
             ("workers.react_concurrency_max", settings.workers.react_concurrency_max as u64),
             ("workers.dispatch_concurrency_max", settings.workers.dispatch_concurrency_max as u64),
             ("workers.dispatch_open_max", settings.workers.dispatch_open_max as u64),
+            ("workers.heartbeat_ms", settings.workers.heartbeat_ms),
             ("workers.poll_interval_ms", settings.workers.poll_interval_ms),
             ("policy.bids_per_job_max", policy.bids_per_job_max as u64),
             ("policy.milestones_per_bid_max", policy.milestones_per_bid_max as u64),
@@ -183,6 +184,12 @@ impl Checks<'_> {
             return Err(self.pair(
                 ["workers.backoff_first_ms", "workers.backoff_max_ms"],
                 "the first pause may not be longer than the longest",
+            ));
+        }
+        if settings.workers.heartbeat_ms > settings.workers.lease_ms / 3 {
+            return Err(self.pair(
+                ["workers.heartbeat_ms", "workers.lease_ms"],
+                "whoever misses two heartbeats must not be taken for dead: a lease takes three of them",
             ));
         }
         if settings.workers.processes && !settings.workers.projectors {

@@ -121,7 +121,7 @@ const PAGE: usize = 100;
 
 /// Under this name the members keep their documents. It has no checkpoints and folds nothing.
 fn fleet() -> ProjectionId {
-    ProjectionId { name: "fleet".to_owned(), version: 1 }
+    ProjectionId::new("fleet", 1)
 }
 
 fn key(id: WorkerId) -> DocumentKey {

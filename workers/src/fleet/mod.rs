@@ -85,15 +85,15 @@ impl Fleet {
         Seat::new(Arc::clone(self), scope, chair)
     }
 
-    /// Whether this process holds the scope.
-    pub(crate) fn holds(&self, projection: &ProjectionId, scope: &str) -> bool {
-        let scope = Scope::new(projection.to_string(), scope);
-        self.chairs().get(&scope).is_some_and(|chair| chair.is_held())
+    /// Whether this process holds the scope of a projection, in whatever build.
+    pub(crate) fn holds(&self, projection: &str, scope: &str) -> bool {
+        let is_it = |of: &Scope, chair: &Chair| chair.projection.name == projection && of.scope == scope;
+        self.chairs().iter().any(|(of, chair)| chair.is_held() && is_it(of, chair))
     }
 
     /// Whether this process holds any scope of the projection.
-    pub(crate) fn holds_any(&self, projection: &ProjectionId) -> bool {
-        self.chairs().values().any(|chair| chair.projection == *projection && chair.is_held())
+    pub(crate) fn holds_any(&self, projection: &str) -> bool {
+        self.chairs().values().any(|chair| chair.projection.name == projection && chair.is_held())
     }
 
     /// How the fleet was when this process last looked.

@@ -27,7 +27,7 @@ pub(crate) fn shares(members: &Abilities) -> BTreeMap<Scope, WorkerId> {
         *of_projection.entry(&scope.projection).or_default() += 1;
     }
     // Scopes with few to choose from come first, then projections with many partitions, then pairs of great weight.
-    let mut pairs: Vec<(usize, Reverse<usize>, Reverse<u64>, &Scope, WorkerId)> = Vec::new();
+    let mut pairs: Vec<Pair<'_>> = Vec::new();
     for (scope, able) in &scopes {
         let partitions = Reverse(of_projection[scope.projection.as_str()]);
         pairs.extend(
@@ -66,6 +66,9 @@ pub(crate) fn shares(members: &Abilities) -> BTreeMap<Scope, WorkerId> {
     given
 }
 
+/// How many can work for the scope, how many the projection has, what the pair weighs; and the pair.
+type Pair<'a> = (usize, Reverse<usize>, Reverse<u64>, &'a Scope, WorkerId);
+
 /// How much each member has been given.
 #[derive(Default)]
 struct Loads {
@@ -102,6 +105,7 @@ fn weight(member: WorkerId, scope: &Scope) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use proptest::prelude::*;
 

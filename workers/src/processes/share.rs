@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use events::{StreamId, log::EventLog};
-use projections::ProjectionId;
 
 use crate::{fleet::Fleet, runner::Surroundings, settings::WorkerSettings};
 
@@ -16,11 +15,11 @@ pub(crate) struct Share {
     settings: Arc<WorkerSettings>,
     fleet: Option<Arc<Fleet>>,
     log: Arc<dyn EventLog>,
-    listing: ProjectionId,
+    listing: &'static str,
 }
 
 impl Share {
-    pub(crate) fn new(surroundings: &Surroundings, listing: ProjectionId) -> Self {
+    pub(crate) fn new(surroundings: &Surroundings, listing: &'static str) -> Self {
         Self {
             settings: Arc::clone(&surroundings.settings),
             fleet: surroundings.fleet.clone(),
@@ -32,14 +31,14 @@ impl Share {
     /// Whether what this stream asks for is issued here.
     pub(crate) fn has(&self, stream: StreamId) -> bool {
         match &self.fleet {
-            Some(fleet) => fleet.holds(&self.listing, &self.log.partition_of(stream).to_string()),
+            Some(fleet) => fleet.holds(self.listing, &self.log.partition_of(stream).to_string()),
             None => self.settings.works_for(stream.category.service()),
         }
     }
 
     /// Whether anything is issued here at all.
     pub(crate) fn has_any(&self) -> bool {
-        self.fleet.as_ref().is_none_or(|fleet| fleet.holds_any(&self.listing))
+        self.fleet.as_ref().is_none_or(|fleet| fleet.holds_any(self.listing))
     }
 
     /// Whether all there is is issued here.

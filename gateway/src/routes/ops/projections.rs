@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use workers::{PumpStatus, RunState, RunnerStatus};
+use workers::{FleetStatus, PumpStatus, RunState, RunnerStatus};
 
 use crate::{
     app::App,
@@ -22,6 +22,68 @@ pub struct WorkersReport {
     steps: PumpReport,
     /// The timers.
     timers: PumpReport,
+    /// The worker processes over the same read store, as this one last saw them; null where there can be no others.
+    fleet: Option<FleetReport>,
+}
+
+/// Who is there, and who has what.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FleetReport {
+    /// The worker processes.
+    members: Vec<MemberReport>,
+    /// Every projection and partition (or joined projection) that one of them can work for.
+    scopes: Vec<ScopeReport>,
+}
+
+/// A worker process.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct MemberReport {
+    /// Its id, from its start to its end.
+    worker: String,
+    /// Where it listens.
+    name: String,
+    /// It is the one that answers.
+    me: bool,
+    /// It was heard of within the lease time.
+    alive: bool,
+    /// For how long it has not been heard of, milliseconds.
+    silent_ms: u64,
+    /// How much of the scopes it has.
+    holds: usize,
+}
+
+/// Who has a scope.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ScopeReport {
+    /// Projection and version.
+    projection: String,
+    /// The partitions.
+    scope: String,
+    /// The name of the worker that has it; null while it changes hands.
+    held_by: Option<String>,
+    /// The name of the worker that should have it; null when nobody who lives can work for it.
+    share_of: Option<String>,
+}
+
+impl From<FleetStatus> for FleetReport {
+    fn from(fleet: FleetStatus) -> Self {
+        let me = fleet.me;
+        let members = fleet.members.into_iter().map(|member| MemberReport {
+            worker: member.id.to_string(),
+            me: member.id == me,
+            name: member.name,
+            alive: member.alive,
+            silent_ms: member.silent_ms,
+            holds: member.holds,
+        });
+        let scopes = fleet.scopes.into_iter().map(|scope| ScopeReport {
+            projection: scope.projection,
+            scope: scope.scope,
+            held_by: scope.held_by,
+            share_of: scope.share_of,
+        });
+        Self { members: members.collect(), scopes: scopes.collect() }
+    }
 }
 
 /// One runner.
@@ -31,10 +93,12 @@ pub struct RunnerReport {
     projection: String,
     /// The partitions it reads.
     scope: String,
-    /// `starting`, `running`, `waiting`, `retrying`, `stopped` or `ended`.
+    /// `starting`, `standby`, `running`, `waiting`, `retrying`, `stopped` or `ended`.
     state: &'static str,
     /// Why it retries or has stopped.
     reason: Option<String>,
+    /// Which worker has it while this one stands by; null while it changes hands.
+    held_by: Option<String>,
     /// How far it is, by partition.
     partitions: BTreeMap<String, ProgressReport>,
     /// Offsets between the checkpoints and the ends.
@@ -79,13 +143,14 @@ pub struct PumpReport {
 
 impl From<RunnerStatus> for RunnerReport {
     fn from(runner: RunnerStatus) -> Self {
-        let (state, reason) = match runner.state {
-            RunState::Starting => ("starting", None),
-            RunState::Running => ("running", None),
-            RunState::Waiting => ("waiting", None),
-            RunState::Retrying { reason, .. } => ("retrying", Some(reason)),
-            RunState::Stopped { reason } => ("stopped", Some(reason)),
-            RunState::Ended => ("ended", None),
+        let (state, reason, held_by) = match runner.state {
+            RunState::Starting => ("starting", None, None),
+            RunState::Standby { held_by } => ("standby", None, held_by),
+            RunState::Running => ("running", None, None),
+            RunState::Waiting => ("waiting", None, None),
+            RunState::Retrying { reason, .. } => ("retrying", Some(reason), None),
+            RunState::Stopped { reason } => ("stopped", Some(reason), None),
+            RunState::Ended => ("ended", None, None),
         };
         let progress = runner.partitions.into_iter().map(|(partition, progress)| {
             (partition, ProgressReport { checkpoint: progress.checkpoint, end: progress.end })
@@ -95,6 +160,7 @@ impl From<RunnerStatus> for RunnerReport {
             scope: runner.scope,
             state,
             reason,
+            held_by,
             partitions: progress.collect(),
             lag_commits: runner.lag_commits,
             lag_ms: runner.lag_ms,
@@ -123,6 +189,7 @@ pub(super) async fn list(
         runners: status.runners.into_iter().map(RunnerReport::from).collect(),
         steps: status.steps.into(),
         timers: status.timers.into(),
+        fleet: status.fleet.map(FleetReport::from),
     }))
 }
 
