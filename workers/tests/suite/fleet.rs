@@ -197,8 +197,15 @@ async fn a_letter_is_retried_by_whoever_holds_its_scope_and_the_others_say_who_t
     };
     let parked =
         async || hands[0].workers.letters(None, None, 1).await.is_ok_and(|page| !page.items.is_empty());
+    // One alone takes it, and may have to give it up when the other one comes.
+    let agreed = |hand: &Hand| {
+        let fleet = hand.fleet();
+        let right = |scope: &workers::HeldScope| scope.held_by.is_some() && scope.held_by == scope.share_of;
+        fleet.members.len() == 2 && fleet.scopes.iter().all(right)
+    };
+    let one_stands_by = || hands.iter().filter(|hand| told(hand).is_some()).count() == 1;
     until("parked, and one stands by", || async {
-        parked().await && hands.iter().any(|hand| told(hand).is_some())
+        parked().await && hands.iter().all(agreed) && one_stands_by()
     })
     .await;
     trails.mend();
