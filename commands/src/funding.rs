@@ -364,6 +364,8 @@ fn note(event: &PaymentEvent) -> Option<FundingCommand> {
         | PaymentEvent::PaymentConfirmedLate(_)
         | PaymentEvent::PaymentTransferReturned(_)
         | PaymentEvent::PaymentRefundRequested(_)
-        | PaymentEvent::PaymentRefunded(_) => None,
+        | PaymentEvent::PaymentRefunded(_)
+        | PaymentEvent::PaymentRefundFailed(_)
+        | PaymentEvent::PaymentRefundReplaced(_) => None,
     }
 }

@@ -131,7 +131,7 @@ impl Receipt {
 }
 
 /// Whom a notice concerns, and what they are told.
-fn addressee(notice: &Notice) -> Option<StepCommand> {
+pub(crate) fn addressee(notice: &Notice) -> Option<StepCommand> {
     let command = match notice.clone() {
         Notice::PaymentActionRequired { payment, attempt } => {
             StepCommand::Payment(payment, PaymentCommand::RequireAction { attempt })
@@ -147,6 +147,9 @@ fn addressee(notice: &Notice) -> Option<StepCommand> {
         }
         Notice::RefundPaid { payment, refund } => {
             StepCommand::Payment(payment, PaymentCommand::ConfirmRefund { refund })
+        }
+        Notice::RefundFailed { payment, refund, code } => {
+            StepCommand::Payment(payment, PaymentCommand::FailRefund { refund, code })
         }
         Notice::PayoutPaid { payout, attempt, reference } => {
             StepCommand::Payout(payout, PayoutCommand::ConfirmPaid { attempt, reference })

@@ -13,11 +13,11 @@ use events::{
     snapshots::SnapshotStore,
     time::DomainClock,
 };
-use projections::{Projection, ReadStore, StoreOptions, steps, timers};
+use projections::{Projection, ReadStore, StoreOptions, effects, steps, timers};
 use sandbox::Sandbox;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::Instant};
-use workers::{WorkerSettings, Workers};
+use workers::{Effects, Managers, WorkerSettings, Workers, payments::PaymentProvider};
 
 use crate::{
     app::{App, Documents, Parts},
@@ -125,7 +125,7 @@ impl House {
         };
         follow_clock(&providing, &clock).await;
         let parts = Parts {
-            workers: start_workers(&settings, &log, &store, &executor, &keys, &clock),
+            workers: start_workers(&settings, &log, &store, &executor, &keys, &clock, &providing),
             executor,
             log,
             store,
@@ -194,10 +194,10 @@ async fn open_store(settings: &Settings, log: LogId) -> Result<Arc<dyn ReadStore
     Ok(store)
 }
 
-/// The read models that a process of this role keeps: queries are the gateways', steps and timers the workers'.
+/// The read models that a process of this role keeps: queries are the gateways', steps, timers and effects the workers'.
 fn projections_of(role: Role) -> Vec<Arc<dyn Projection>> {
     let of_managers = |projection: &Arc<dyn Projection>| {
-        projection.name() == steps::ID.0 || projection.name() == timers::ID.0
+        [steps::ID.0, timers::ID.0, effects::ID.0].contains(&projection.name())
     };
     let wanted = |projection: &Arc<dyn Projection>| match role {
         Role::Whole => true,
@@ -214,12 +214,18 @@ fn start_workers(
     executor: &Executor,
     keys: &Arc<KeyRing>,
     clock: &DomainClock,
+    providing: &Providing,
 ) -> Workers {
     let projections = projections_of(settings.role);
     let settings =
         WorkerSettings { test_clock: settings.profile == Profile::Development, ..settings.workers.clone() };
-    let (log, store, keys) = (Arc::clone(log), Arc::clone(store), Arc::clone(keys));
-    Workers::start(projections, log, store, executor.clone(), keys, clock.clone(), settings)
+    let managers = Managers::new(executor.clone(), Arc::clone(log), Arc::clone(keys));
+    let effects = providing.provider.as_ref().map(|provider| {
+        let provider = Arc::clone(provider) as Arc<dyn PaymentProvider>;
+        Effects::new(executor.clone(), Arc::clone(log), provider)
+    });
+    let (log, store) = (Arc::clone(log), Arc::clone(store));
+    Workers::start_with(projections, Arc::new(managers), effects, log, store, clock.clone(), settings)
 }
 
 fn start_executor(

@@ -9,6 +9,7 @@ pub mod bids_by_worker;
 pub mod board;
 pub mod builds;
 pub mod contract_detail;
+pub mod effects;
 mod fields;
 pub mod folding;
 pub mod job_detail;
@@ -63,5 +64,6 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(money::ledger::Ledger),
         Arc::new(timers::Timers),
         Arc::new(steps::Steps),
+        Arc::new(effects::Effects),
     ]
 }

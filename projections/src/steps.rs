@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Name and version.
-pub const ID: (&str, u32) = ("steps", 1);
+pub const ID: (&str, u32) = ("steps", 2);
 
 /// An open step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +47,7 @@ impl Projection for Steps {
         ID.1
     }
     fn topics(&self) -> &'static [Service] {
-        &[Service::Identity, Service::Jobs]
+        &[Service::Identity, Service::Jobs, Service::Payments]
     }
     fn shape(&self) -> Shape {
         Shape::Partitioned

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Name and version.
-pub const ID: (&str, u32) = ("timers", 1);
+pub const ID: (&str, u32) = ("timers", 2);
 
 /// A timer that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +42,7 @@ impl Projection for Timers {
         ID.1
     }
     fn topics(&self) -> &'static [Service] {
-        &[Service::Identity, Service::Jobs]
+        &[Service::Identity, Service::Jobs, Service::Payments]
     }
     fn shape(&self) -> Shape {
         Shape::Partitioned

@@ -35,11 +35,17 @@ impl Backoff {
     /// One more failure: the pause before the next try, between half and the whole of the bound it has reached, so
     /// that many who failed together do not come back together.
     pub(crate) fn pause(&mut self) -> Duration {
-        let doubled = self.first_ms.saturating_mul(1_u64.checked_shl(self.failures).unwrap_or(u64::MAX));
-        let bound_ms = doubled.min(self.max_ms);
+        let pause = growing(self.first_ms, self.max_ms, self.failures);
         self.failures = self.failures.saturating_add(1);
-        Duration::from_millis(rand::random_range(bound_ms / 2..=bound_ms))
+        pause
     }
+}
+
+/// A pause that doubles with each of `times`, from `first_ms` up to `max_ms`: between half and the whole of that.
+pub(crate) fn growing(first_ms: u64, max_ms: u64, times: u32) -> Duration {
+    let doubled = first_ms.saturating_mul(1_u64.checked_shl(times).unwrap_or(u64::MAX));
+    let bound_ms = doubled.min(max_ms);
+    Duration::from_millis(rand::random_range(bound_ms / 2..=bound_ms))
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct WorkerSettings {
     /// This process runs projectors.
     pub projectors: bool,
-    /// This process runs process managers: the reactor, the dispatch of their steps, and timers.
+    /// This process runs process managers: the reactor, the dispatch of their steps, timers, and effects.
     pub processes: bool,
-    /// Services whose events process managers react to here, and whose steps and timers are issued here; empty for all of
+    /// Services whose events process managers react to here, and whose steps, timers and effects are issued here; empty for all of
     /// them. Another process may work for the same ones: what it issues has the same command ids.
     #[serde(skip)]
     pub services: Vec<Service>,
@@ -61,6 +61,20 @@ pub struct WorkerSettings {
     pub poll_interval_ms: u64,
     /// A step or timer that was carried out and is still listed after this is tried again, milliseconds.
     pub reissue_after_ms: u64,
+    /// Effects that are with the provider at the same time.
+    pub effects_concurrency_max: usize,
+    /// Open effects that are looked at in one round, those that wait for a webhook included.
+    pub effects_open_max: usize,
+    /// An effect whose webhook has not come after this is asked about, milliseconds. Doubles with each time.
+    pub effect_asked_after_ms: u64,
+    /// The longest such pause, milliseconds.
+    pub effect_asked_after_max_ms: u64,
+    /// The provider counts as away when this many different effects have failed in a row.
+    pub breaker_failures_max: usize,
+    /// Then one effect is let through after this, milliseconds. Doubles while nothing is answered.
+    pub breaker_pause_first_ms: u64,
+    /// The longest such pause, milliseconds.
+    pub breaker_pause_max_ms: u64,
 }
 
 impl WorkerSettings {
@@ -104,6 +118,13 @@ impl Default for WorkerSettings {
             dispatch_open_max: 2000,
             poll_interval_ms: 1000,
             reissue_after_ms: 10_000,
+            effects_concurrency_max: 16,
+            effects_open_max: 10_000,
+            effect_asked_after_ms: 5_000,
+            effect_asked_after_max_ms: 300_000,
+            breaker_failures_max: 5,
+            breaker_pause_first_ms: 500,
+            breaker_pause_max_ms: 30_000,
         }
     }
 }

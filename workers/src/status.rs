@@ -145,7 +145,20 @@ pub(crate) fn describe_metrics() {
     describe_gauge!("guildhall_projection_sequences_blocked", "Sequences that are blocked by a dead letter");
     describe_counter!(
         "guildhall_process_issues_total",
-        "Steps and timers issued, by verdict: done, retried, poisoned"
+        "Steps, timers and effects issued, by verdict: done, retried, poisoned"
+    );
+    describe_gauge!("guildhall_process_issues_open", "Steps, due timers and effects that are open");
+    describe_counter!(
+        "guildhall_effect_calls_total",
+        "Calls of the payment provider (order, look_up, give_up) by result: answered, refused, in_doubt, unavailable"
+    );
+    describe_gauge!(
+        "guildhall_effect_breaker_open",
+        "1 while the payment provider is away and effects wait, by provider"
+    );
+    describe_counter!(
+        "guildhall_effect_breaker_opened_total",
+        "How often the payment provider was found to be away"
     );
 }
 

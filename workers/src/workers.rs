@@ -6,14 +6,15 @@ use std::{
 };
 
 use commands::Executor;
-use events::{Partition, keys::KeyRing, log::EventLog, time::DomainClock};
+use events::{Partition, Service, keys::KeyRing, log::EventLog, time::DomainClock};
 use futures_util::FutureExt;
-use projections::{Folding, Projection, ProjectionId, ReadStore, Shape, steps, timers};
+use projections::{Folding, Projection, ProjectionId, ReadStore, Shape, effects, steps, timers};
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     clock,
+    effects::{Effects, EffectsStatus, OpenEffects},
     fleet::{Fleet, FleetStatus},
     processes::{DueTimers, Managers, Processes, Pump, PumpCell, PumpStatus, Reacting, Share, Steps, Work},
     runner::{Handle, Runner, Surroundings, applier::Applier},
@@ -29,6 +30,7 @@ pub struct Workers {
     fleet: Option<Arc<Fleet>>,
     steps: PumpCell,
     timers: PumpCell,
+    effects: Option<(OpenEffects, PumpCell)>,
     progress: watch::Sender<u64>,
     shutdown: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
@@ -49,6 +51,8 @@ pub struct WorkersStatus {
     pub steps: PumpStatus,
     /// The timers.
     pub timers: PumpStatus,
+    /// The effects at the payment provider; nothing when none works here.
+    pub effects: Option<EffectsStatus>,
     /// The workers over the read store, where there may be several.
     pub fleet: Option<FleetStatus>,
 }
@@ -73,13 +77,15 @@ impl Workers {
         settings: WorkerSettings,
     ) -> Self {
         let processes = Arc::new(Managers::new(executor, Arc::clone(&log), keys));
-        Self::start_with(projections, processes, log, store, clock, settings)
+        Self::start_with(projections, processes, None, log, store, clock, settings)
     }
 
-    /// Starts workers for these projections and process managers.
+    /// Starts workers for these projections, process managers, and effects. Without effects nobody is asked for money, and
+    /// nobody is paid.
     pub fn start_with(
         projections: Vec<Arc<dyn Projection>>,
         processes: Arc<dyn Processes>,
+        effects: Option<Effects>,
         log: Arc<dyn EventLog>,
         store: Arc<dyn ReadStore>,
         clock: DomainClock,
@@ -99,10 +105,18 @@ impl Workers {
             own_progress: watch::Sender::new(0),
             shutdown: ends,
         };
-        let mut starting = Starting { surroundings, handles: Vec::new(), tasks: JoinSet::new() };
-        let (steps, timers) = starting.start_all(projections, &processes);
+        let mut starting = Starting {
+            surroundings,
+            handles: Vec::new(),
+            tasks: JoinSet::new(),
+            listings: Listings::default(),
+        };
+        starting.start_projections(projections);
+        let (steps, timers) = starting.start_processes(&processes);
+        let effects = effects.and_then(|effects| starting.start_effects(effects));
         let Starting { handles, tasks, .. } = starting;
-        Self { store, handles, fleet, steps, timers, progress, shutdown, tasks: Mutex::new(tasks) }
+        let tasks = Mutex::new(tasks);
+        Self { store, handles, fleet, steps, timers, effects, progress, shutdown, tasks }
     }
 
     /// How everything is.
@@ -111,6 +125,7 @@ impl Workers {
             runners: self.handles.iter().map(|handle| handle.status.snapshot()).collect(),
             steps: self.steps.snapshot(),
             timers: self.timers.snapshot(),
+            effects: self.effects.as_ref().map(|(effects, pump)| effects.status(pump.snapshot())),
             fleet: self.fleet.as_ref().map(|fleet| fleet.status()),
         }
     }
@@ -134,36 +149,45 @@ struct Starting {
     surroundings: Surroundings,
     handles: Vec<Handle>,
     tasks: JoinSet<()>,
+    listings: Listings,
+}
+
+/// Each changes when the read model does that a pump lists.
+#[derive(Default)]
+struct Listings {
+    steps: watch::Sender<u64>,
+    timers: watch::Sender<u64>,
+    effects: watch::Sender<u64>,
 }
 
 impl Starting {
-    fn start_all(
-        &mut self,
-        projections: Vec<Arc<dyn Projection>>,
-        processes: &Arc<dyn Processes>,
-    ) -> (PumpCell, PumpCell) {
-        let (steps_listing, timers_listing) = (watch::Sender::new(0), watch::Sender::new(0));
-        let (steps, timers) = (PumpCell::default(), PumpCell::default());
+    fn start_projections(&mut self, projections: Vec<Arc<dyn Projection>>) {
         if self.surroundings.settings.test_clock {
             let Surroundings { log, clock, .. } = &self.surroundings;
             if let Err(error) = clock::catch_up(log.as_ref(), clock, 0) {
                 tracing::warn!(%error, "the test clock cannot be read yet");
             }
-            self.tasks.spawn(clock::follow(self.surroundings.clone(), timers_listing.clone()));
+            self.tasks.spawn(clock::follow(self.surroundings.clone(), self.listings.timers.clone()));
         }
-        if self.surroundings.settings.projectors {
-            let runners: usize =
-                projections.iter().map(|projection| self.scopes(projection.as_ref()).len()).sum();
-            let remembered = self.surroundings.settings.documents_remembered_bytes_max / runners.max(1);
-            for projection in projections {
-                let own_progress = match projection.name() {
-                    name if name == steps::ID.0 => steps_listing.clone(),
-                    name if name == timers::ID.0 => timers_listing.clone(),
-                    _ => watch::Sender::new(0),
-                };
-                self.start_projection(&projection, own_progress, remembered);
-            }
+        if !self.surroundings.settings.projectors {
+            return;
         }
+        let runners: usize =
+            projections.iter().map(|projection| self.scopes(projection.as_ref()).len()).sum();
+        let remembered = self.surroundings.settings.documents_remembered_bytes_max / runners.max(1);
+        for projection in projections {
+            let own_progress = match projection.name() {
+                name if name == steps::ID.0 => self.listings.steps.clone(),
+                name if name == timers::ID.0 => self.listings.timers.clone(),
+                name if name == effects::ID.0 => self.listings.effects.clone(),
+                _ => watch::Sender::new(0),
+            };
+            self.start_projection(&projection, own_progress, remembered);
+        }
+    }
+
+    fn start_processes(&mut self, processes: &Arc<dyn Processes>) -> (PumpCell, PumpCell) {
+        let (steps, timers) = (PumpCell::default(), PumpCell::default());
         if self.surroundings.settings.processes {
             self.start_reactor(processes);
             let (store, processes) = (Arc::clone(&self.surroundings.store), Arc::clone(processes));
@@ -175,8 +199,8 @@ impl Starting {
             };
             let clock = self.surroundings.clock.clone();
             let due = DueTimers { store, processes, clock, share: share(timers::ID) };
-            self.start_pump(work, &steps_listing, &steps);
-            self.start_pump(due, &timers_listing, &timers);
+            self.start_pump(work, self.listings.steps.subscribe(), &steps);
+            self.start_pump(due, self.listings.timers.subscribe(), &timers);
         }
         if let Some(fleet) = &self.surroundings.fleet {
             let (fleet, surroundings) = (Arc::clone(fleet), self.surroundings.clone());
@@ -184,6 +208,19 @@ impl Starting {
             self.tasks.spawn(async move { fleet.run(store, surroundings.until_end()).await });
         }
         (steps, timers)
+    }
+
+    /// Where the process managers of payments work, their effects do.
+    fn start_effects(&mut self, outside: Effects) -> Option<(OpenEffects, PumpCell)> {
+        let settings = Arc::clone(&self.surroundings.settings);
+        if !settings.processes || !settings.works_for(Service::Payments) {
+            return None;
+        }
+        let share = Share::new(&self.surroundings, effects::ID.0);
+        let work = OpenEffects::new(Arc::clone(&self.surroundings.store), outside, share, &settings);
+        let status = PumpCell::default();
+        self.start_pump(work.clone(), self.listings.effects.subscribe(), &status);
+        Some((work, status))
     }
 
     /// The scopes of a projection that may run here, with their partitions: each has a runner.
@@ -241,8 +278,8 @@ impl Starting {
         });
     }
 
-    fn start_pump<W: Work>(&mut self, work: W, listing: &watch::Sender<u64>, status: &PumpCell) {
-        let pump = Pump::new(work, self.surroundings.clone(), listing.subscribe(), status.clone());
+    fn start_pump<W: Work>(&mut self, work: W, listing: watch::Receiver<u64>, status: &PumpCell) {
+        let pump = Pump::new(work, self.surroundings.clone(), listing, status.clone());
         self.tasks.spawn(pump.run());
     }
 }

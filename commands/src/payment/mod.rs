@@ -14,7 +14,8 @@ use events::{
     vocabulary::payments::{
         PaymentActionRequired, PaymentAttemptFailed, PaymentAttemptStarted, PaymentAuthorized,
         PaymentCancelled, PaymentConfirmed, PaymentConfirmedLate, PaymentCreated, PaymentEvent,
-        PaymentExpired, PaymentRefundRequested, PaymentRefunded, PaymentTransferReturned,
+        PaymentExpired, PaymentRefundFailed, PaymentRefundReplaced, PaymentRefundRequested, PaymentRefunded,
+        PaymentTransferReturned,
     },
 };
 use schemars::JsonSchema;
@@ -30,8 +31,8 @@ mod refunds;
 
 use attempts::Attempt;
 pub use attempts::{AttemptLine, AttemptState};
-use refunds::Refund;
 pub use refunds::{OpenRefund, RefundLine};
+use refunds::{Refund, RefundState};
 
 /// A payment, as its history tells it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -132,7 +133,12 @@ impl Payment {
         self.bill.iter().flat_map(Bill::refund_lines)
     }
 
-    /// What is here and on its way back to the payer.
+    /// The numbers of the refunds that failed and were not ordered again.
+    pub fn failed_refunds(&self) -> impl Iterator<Item = u32> + '_ {
+        self.bill.iter().flat_map(Bill::failed_refunds)
+    }
+
+    /// What is here and owed to the payer.
     pub fn payable(&self) -> Option<Money> {
         self.bill.as_ref().map(Bill::payable)
     }
@@ -203,6 +209,18 @@ pub enum PaymentCommand {
         /// The refund's number.
         refund: u32,
     },
+    /// The provider could not give money back. Internal; does nothing when it comes late.
+    FailRefund {
+        /// The refund's number.
+        refund: u32,
+        /// The provider's reason, a stable code.
+        code: String,
+    },
+    /// Order a refund that failed again, under a new number. By an administrator.
+    RetryRefund {
+        /// The number of the one that failed.
+        refund: u32,
+    },
 }
 
 rejections! {
@@ -213,11 +231,13 @@ rejections! {
         MethodNotFound = NotFound "payment_method_not_found": "there is no such payment method",
         RefundNotFound = NotFound "refund_not_found": "the payment has no refund with this number",
         InternalOnly = Forbidden "internal_only": "only the machinery itself does this",
+        NotAnAdmin = Forbidden "not_an_admin": "only administrators order refunds again",
         NotThePayer = Forbidden "not_the_payer": "only the one who pays does this",
         AlreadyExists = State "payment_already_exists": "there is another payment of this name",
         AttemptUnderWay = State "attempt_under_way": "the provider has not answered the last attempt yet",
         TooManyAttempts = State "too_many_attempts": "the payment was attempted too often",
         NotAwaited = State "payment_not_awaited": "the payment was made, or has ended",
+        RefundNotFailed = State "refund_not_failed": "only a refund that failed is ordered again, and once",
         NotInEscrow = State "payment_not_in_escrow": "no more comes back than went to escrow",
         AmountNotPositive = Invalid "amount_not_positive": "amounts are more than nothing",
         AmountDiffers = Invalid "amount_differs": "the amount is not the one that is waited for",
@@ -239,6 +259,7 @@ impl Aggregate for Payment {
         match command {
             PaymentCommand::Attempt { method, token } => bill?.attempt(*method, token, context),
             PaymentCommand::Cancel => bill?.cancel(context),
+            PaymentCommand::RetryRefund { refund } => bill?.retry_refund(*refund, context),
             PaymentCommand::Create { .. }
             | PaymentCommand::RequireAction { .. }
             | PaymentCommand::Authorize { .. }
@@ -247,6 +268,7 @@ impl Aggregate for Payment {
             | PaymentCommand::Expire
             | PaymentCommand::TakeBack { .. }
             | PaymentCommand::ConfirmRefund { .. }
+            | PaymentCommand::FailRefund { .. }
                 if !context.actor.is_internal() =>
             {
                 Err(PaymentRejection::InternalOnly)
@@ -265,6 +287,7 @@ impl Aggregate for Payment {
             PaymentCommand::Expire => Ok(bill?.expire()),
             PaymentCommand::TakeBack { transfer, amount } => bill?.take_back(*transfer, *amount),
             PaymentCommand::ConfirmRefund { refund } => bill?.confirm_refund(*refund),
+            PaymentCommand::FailRefund { refund, code } => bill?.fail_refund(*refund, code),
         }
     }
 
@@ -335,9 +358,15 @@ impl Bill {
             }
             PaymentEvent::PaymentRefundRequested(requested) => {
                 let PaymentRefundRequested { attempt, amount, reason, .. } = *requested;
-                self.refunds.push(Refund { attempt, amount, reason, paid: false });
+                self.refunds.push(Refund { attempt, amount, reason, state: RefundState::Open });
             }
             PaymentEvent::PaymentRefunded(PaymentRefunded { refund, .. }) => self.set_refunded(*refund),
+            PaymentEvent::PaymentRefundFailed(PaymentRefundFailed { refund, .. }) => {
+                self.set_refund(*refund, RefundState::Failed);
+            }
+            PaymentEvent::PaymentRefundReplaced(PaymentRefundReplaced { refund, .. }) => {
+                self.set_refund(*refund, RefundState::Replaced);
+            }
         }
     }
 

@@ -5,11 +5,18 @@
 use events::{
     Money,
     ids::TransferId,
-    vocabulary::payments::{PaymentRefundRequested, PaymentRefunded, PaymentTransferReturned, RefundReason},
+    vocabulary::{
+        identity::Role,
+        payments::{
+            PaymentRefundFailed, PaymentRefundReplaced, PaymentRefundRequested, PaymentRefunded,
+            PaymentTransferReturned, RefundReason,
+        },
+    },
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Bill, Decision, PaymentRejection, PaymentStatus, attempts::number_after};
+use crate::aggregate::Context;
 
 /// Money that goes back to the payer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,7 +24,20 @@ pub(super) struct Refund {
     pub(super) attempt: u32,
     pub(super) amount: Money,
     pub(super) reason: RefundReason,
-    pub(super) paid: bool,
+    pub(super) state: RefundState,
+}
+
+/// What became of a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum RefundState {
+    /// No last word of the provider yet.
+    Open,
+    /// The payer has the money.
+    Paid,
+    /// The payer does not, and is still owed it.
+    Failed,
+    /// It failed, and was ordered again under another number.
+    Replaced,
 }
 
 /// What the effect of an open refund needs.
@@ -67,11 +87,48 @@ impl Bill {
     }
 
     pub(super) fn confirm_refund(&self, number: u32) -> Decision {
-        let index = (number as usize).checked_sub(1);
-        let refund = index.and_then(|index| self.refunds.get(index));
-        let refund = refund.ok_or(PaymentRejection::RefundNotFound)?;
+        let refund = self.find_refund(number)?;
         let refunded = PaymentRefunded { refund: number, amount: refund.amount };
-        Ok(if refund.paid { Vec::new() } else { vec![refunded.into()] })
+        match refund.state {
+            RefundState::Open | RefundState::Failed => Ok(vec![refunded.into()]),
+            RefundState::Paid => Ok(Vec::new()),
+            // Taking it would pay the same money back twice in the books. The provider's report will show it.
+            RefundState::Replaced => Err(PaymentRejection::RefundNotFound),
+        }
+    }
+
+    pub(super) fn fail_refund(&self, number: u32, code: &str) -> Decision {
+        let Refund { amount, state, .. } = *self.find_refund(number)?;
+        match state {
+            RefundState::Open => {
+                Ok(vec![PaymentRefundFailed { refund: number, amount, code: code.to_owned() }.into()])
+            }
+            RefundState::Paid | RefundState::Failed | RefundState::Replaced => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) fn retry_refund(&self, number: u32, context: &Context) -> Decision {
+        if !context.actor.has_role(Role::Admin) {
+            return Err(PaymentRejection::NotAnAdmin);
+        }
+        let Refund { attempt, amount, reason, state } = *self.find_refund(number)?;
+        if state != RefundState::Failed {
+            return Err(PaymentRejection::RefundNotFailed);
+        }
+        let next = self.next_refund(attempt, amount, reason);
+        Ok(vec![PaymentRefundReplaced { refund: number, by: next.refund }.into(), next.into()])
+    }
+
+    fn find_refund(&self, number: u32) -> Result<&Refund, PaymentRejection> {
+        let index = (number as usize).checked_sub(1);
+        index.and_then(|index| self.refunds.get(index)).ok_or(PaymentRejection::RefundNotFound)
+    }
+
+    pub(super) fn set_refund(&mut self, number: u32, state: RefundState) {
+        let index = (number as usize).checked_sub(1);
+        if let Some(refund) = index.and_then(|index| self.refunds.get_mut(index)) {
+            refund.state = state;
+        }
     }
 
     pub(super) fn next_refund(
@@ -86,10 +143,10 @@ impl Bill {
     pub(super) fn set_refunded(&mut self, number: u32) {
         let index = (number as usize).checked_sub(1);
         let Some(refund) = index.and_then(|index| self.refunds.get_mut(index)) else { return };
-        refund.paid = true;
+        refund.state = RefundState::Paid;
         // What came late or twice was never the price: that it went back changes nothing about the payment.
         if refund.is_of_the_price() {
-            let back = self.sum_of(|refund| refund.is_of_the_price() && refund.paid);
+            let back = self.sum_of(|refund| refund.is_of_the_price() && refund.state == RefundState::Paid);
             let all = back == self.created.amount;
             self.status = if all { PaymentStatus::Refunded } else { PaymentStatus::PartlyRefunded };
         }
@@ -101,12 +158,12 @@ impl Bill {
             attempt: refund.attempt,
             amount: refund.amount,
             reason: refund.reason,
-            paid: refund.paid,
+            paid: refund.state == RefundState::Paid,
         })
     }
 
     pub(super) fn open_refunds(&self) -> impl Iterator<Item = OpenRefund> + '_ {
-        let open = (1..).zip(&self.refunds).filter(|(_, refund)| !refund.paid);
+        let open = (1..).zip(&self.refunds).filter(|(_, refund)| refund.state == RefundState::Open);
         open.map(|(number, refund)| OpenRefund {
             refund: number,
             attempt: refund.attempt,
@@ -115,7 +172,15 @@ impl Bill {
     }
 
     pub(super) fn payable(&self) -> Money {
-        self.sum_of(|refund| !refund.paid)
+        self.sum_of(|refund| match refund.state {
+            RefundState::Open | RefundState::Failed => true,
+            RefundState::Paid | RefundState::Replaced => false,
+        })
+    }
+
+    pub(super) fn failed_refunds(&self) -> impl Iterator<Item = u32> + '_ {
+        let failed = (1..).zip(&self.refunds).filter(|(_, refund)| refund.state == RefundState::Failed);
+        failed.map(|(number, _)| number)
     }
 
     fn sum_of(&self, which: impl Fn(&Refund) -> bool) -> Money {
@@ -127,11 +192,12 @@ impl Bill {
 }
 
 impl Refund {
-    /// It is money that had gone to escrow.
+    /// It is money that had gone to escrow, counted once however often it is ordered.
     fn is_of_the_price(&self) -> bool {
-        match self.reason {
+        let went_to_escrow = match self.reason {
             RefundReason::Returned => true,
             RefundReason::Late | RefundReason::Repeated => false,
-        }
+        };
+        went_to_escrow && self.state != RefundState::Replaced
     }
 }

@@ -57,14 +57,16 @@ impl Origin {
     }
 }
 
-/// Tells every manager that has to do with it of `event`. Those of money (funding, release, payout runs) are not told
-/// yet, and so never start: nothing carries out their effects or follows their streams.
+/// Tells every manager that has to do with it of `event`.
 ///
 /// # Errors
 /// [`ProcessError::Retry`] when the log is away or contended.
 pub async fn react(executor: &Executor, event: &RecordedEvent) -> Result<(), ProcessError> {
     tell::<Registration>(executor, event).await?;
-    tell::<Hire>(executor, event).await
+    tell::<Hire>(executor, event).await?;
+    tell::<Funding>(executor, event).await?;
+    tell::<Release>(executor, event).await?;
+    tell::<PayoutRun>(executor, event).await
 }
 
 async fn tell<M: ProcessManager>(executor: &Executor, event: &RecordedEvent) -> Result<(), ProcessError> {
@@ -269,7 +271,7 @@ fn unknown_timer(stream: StreamId, timer: &str) -> ProcessError {
     ProcessError::Poison(format!("{stream} starts no timer {timer:?}"))
 }
 
-fn request<A: Aggregate>(
+pub(super) fn request<A: Aggregate>(
     id: A::Id,
     command: A::Command,
     command_id: CommandId,
@@ -291,7 +293,7 @@ fn request<A: Aggregate>(
 }
 
 /// A command whose rejection is an answer.
-async fn attempt<A: Aggregate>(
+pub(super) async fn attempt<A: Aggregate>(
     executor: &Executor,
     request: Request<A>,
 ) -> Result<StepOutcome, ProcessError> {
@@ -320,7 +322,7 @@ fn from_conflict(conflict: &Conflict) -> ProcessError {
     }
 }
 
-fn from_outage(outage: &Outage) -> ProcessError {
+pub(super) fn from_outage(outage: &Outage) -> ProcessError {
     match outage {
         Outage::Unavailable(_)
         | Outage::InDoubt(_)

@@ -21,12 +21,14 @@ use crate::{
 mod dispatch;
 mod draft;
 mod once_timer;
+mod outcome;
 mod steps;
 
 pub(crate) use dispatch::step_request;
 pub use dispatch::{Origin, dispatch_step, dispatch_step_from, fire_timer, react};
 pub(crate) use draft::Draft;
 pub(crate) use once_timer::OnceTimer;
+pub use outcome::tell_outcome;
 pub(crate) use steps::{StepState, Steps};
 
 /// An aggregate that drives others.

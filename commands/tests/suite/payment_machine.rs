@@ -35,13 +35,17 @@ fn scripts() -> impl Strategy<Value = Vec<Step>> {
             |(number, amount)| PaymentCommand::TakeBack { transfer: transfer(number), amount: cedis(amount) },
         ),
         6 => (1..4_u32).prop_map(|refund| PaymentCommand::ConfirmRefund { refund }),
+        2 => (1..4_u32)
+            .prop_map(|refund| PaymentCommand::FailRefund { refund, code: "refused".to_owned() }),
     ];
     let by_payer = prop_oneof![
         5 => Just(PaymentCommand::Attempt { method: id(0x41), token }),
         1 => Just(PaymentCommand::Cancel),
     ];
     let waits = prop_oneof![9 => Just(0_i64), 1 => Just(MINUTE_MS)];
-    let one = prop_oneof![4 => (commands, internal), 2 => (by_payer, Just(payer))];
+    let retry = (1..4_u32).prop_map(|refund| PaymentCommand::RetryRefund { refund });
+    let one =
+        prop_oneof![4 => (commands, internal), 2 => (by_payer, Just(payer)), 1 => (retry, Just(admin()))];
     vec((one, waits).prop_map(|((command, actor), wait_ms)| (command, actor, wait_ms)), 1..40)
 }
 
@@ -95,6 +99,12 @@ fn check(payment: &Payment, history: &[PaymentEvent]) -> Result<(), TestCaseErro
             PaymentEvent::PaymentRefunded(refunded) => {
                 prop_assert_eq!(refunds.get(&refunded.refund), Some(&refunded.amount));
                 here -= refunded.amount.minor();
+            }
+            PaymentEvent::PaymentRefundFailed(failed) => {
+                prop_assert_eq!(refunds.get(&failed.refund), Some(&failed.amount));
+            }
+            PaymentEvent::PaymentRefundReplaced(replaced) => {
+                prop_assert!(refunds.contains_key(&replaced.refund) && !refunds.contains_key(&replaced.by));
             }
             PaymentEvent::PaymentCreated(_)
             | PaymentEvent::PaymentActionRequired(_)

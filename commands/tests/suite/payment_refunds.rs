@@ -4,7 +4,8 @@ use commands::payment::{OpenRefund, Payment, PaymentCommand, PaymentStatus};
 use events::{
     Money,
     vocabulary::payments::{
-        PaymentEvent, PaymentExpired, PaymentRefunded, PaymentTransferReturned, RefundReason,
+        PaymentEvent, PaymentExpired, PaymentRefundFailed, PaymentRefundReplaced, PaymentRefunded,
+        PaymentTransferReturned, RefundReason,
     },
 };
 
@@ -24,6 +25,21 @@ fn back(number: u32, amount: Money) -> PaymentEvent {
 
 fn refunded(refund: u32, amount: Money) -> PaymentEvent {
     PaymentRefunded { refund, amount }.into()
+}
+
+fn refund_failed(refund: u32) -> PaymentEvent {
+    PaymentRefundFailed { refund, amount: cedis(10_000), code: "refund_refused".to_owned() }.into()
+}
+
+fn fail_refund(refund: u32) -> PaymentCommand {
+    PaymentCommand::FailRefund { refund, code: "refund_refused".to_owned() }
+}
+
+/// It came when nobody waited for it any more, and goes back.
+fn came_late_and(further: impl IntoIterator<Item = PaymentEvent>) -> Vec<PaymentEvent> {
+    let late = refund(1, 1, cedis(10_000), RefundReason::Late);
+    let history = [started(1), PaymentExpired {}.into(), confirmed_late(1), late];
+    created_and(history.into_iter().chain(further))
 }
 
 fn in_escrow_and(further: impl IntoIterator<Item = PaymentEvent>) -> Vec<PaymentEvent> {
@@ -91,4 +107,58 @@ fn what_came_twice_goes_back_and_the_price_stays_in_escrow() {
     assert_eq!(fold::<Payment>(history.clone()).status(), Some(PaymentStatus::Confirmed));
     let later = [returned(1, cedis(10_000)), refund(2, 2, cedis(10_000), RefundReason::Returned)];
     given::<Payment>(history).when(take_back(1, cedis(10_000))).then(later);
+}
+
+#[test]
+fn a_refund_that_failed_is_still_owed_and_nobody_sends_it_again_by_itself() {
+    given::<Payment>(came_late_and([])).when(fail_refund(1)).then([refund_failed(1)]);
+    given::<Payment>(came_late_and([refund_failed(1)])).when(fail_refund(1)).then_nothing();
+    given::<Payment>(came_late_and([refunded(1, cedis(10_000))])).when(fail_refund(1)).then_nothing();
+    given::<Payment>(came_late_and([])).when(fail_refund(2)).then_not_found("refund_not_found");
+    given::<Payment>(came_late_and([]))
+        .when(fail_refund(1))
+        .by(client(ama()))
+        .then_forbidden("internal_only");
+    let payment: Payment = fold(came_late_and([refund_failed(1)]));
+    assert_eq!(payment.payable(), Some(cedis(10_000)));
+    assert_eq!((payment.open_refunds().count(), payment.failed_refunds().collect::<Vec<_>>()), (0, vec![1]));
+}
+
+#[test]
+fn an_administrator_orders_a_failed_refund_again_once_under_a_new_number() {
+    let retry = || PaymentCommand::RetryRefund { refund: 1 };
+    let replaced = PaymentEvent::from(PaymentRefundReplaced { refund: 1, by: 2 });
+    let second = [replaced, refund(2, 1, cedis(10_000), RefundReason::Late)];
+    let failed = || came_late_and([refund_failed(1)]);
+    given::<Payment>(failed()).when(retry()).by(admin()).then(second.clone());
+    given::<Payment>(failed()).when(retry()).by(client(ama())).then_forbidden("not_an_admin");
+    given::<Payment>(came_late_and([])).when(retry()).by(admin()).then_too_late("refund_not_failed");
+    let again = came_late_and([refund_failed(1)].into_iter().chain(second));
+    given::<Payment>(again.clone()).when(retry()).by(admin()).then_too_late("refund_not_failed");
+    given::<Payment>(again.clone())
+        .when(PaymentCommand::ConfirmRefund { refund: 1 })
+        .then_not_found("refund_not_found");
+    let payment: Payment = fold(again.clone());
+    assert_eq!((payment.payable(), payment.failed_refunds().count()), (Some(cedis(10_000)), 0));
+    let payment: Payment = fold([again, vec![refunded(2, cedis(10_000))]].concat());
+    assert_eq!(payment.payable(), Some(cedis(0)));
+}
+
+#[test]
+fn the_price_ordered_back_twice_goes_back_once() {
+    let price = cedis(10_000);
+    let replaced = PaymentRefundReplaced { refund: 1, by: 2 }.into();
+    let twice = [returned(1, price), back(1, price), refund_failed(1), replaced, back(2, price)];
+    let history = in_escrow_and(twice);
+    given::<Payment>(history.clone()).when(take_back(2, cedis(1))).then_too_late("payment_not_in_escrow");
+    let payment: Payment = fold([history, vec![refunded(2, price)]].concat());
+    assert_eq!((payment.status(), payment.payable()), (Some(PaymentStatus::Refunded), Some(cedis(0))));
+}
+
+#[test]
+fn a_refund_that_arrives_after_it_failed_is_believed() {
+    let failed = came_late_and([refund_failed(1)]);
+    given::<Payment>(failed)
+        .when(PaymentCommand::ConfirmRefund { refund: 1 })
+        .then([refunded(1, cedis(10_000))]);
 }

@@ -102,6 +102,10 @@ fn a_notice_is_passed_on_to_whom_it_concerns() {
         ),
         (Notice::RefundPaid { payment, refund: 3 }, to_payment(PaymentCommand::ConfirmRefund { refund: 3 })),
         (
+            Notice::RefundFailed { payment, refund: 3, code: code() },
+            to_payment(PaymentCommand::FailRefund { refund: 3, code: code() }),
+        ),
+        (
             Notice::PayoutPaid { payout, attempt, reference: reference() },
             to_payout(PayoutCommand::ConfirmPaid { attempt, reference: reference() }),
         ),

@@ -146,6 +146,27 @@ pub struct PaymentRefunded {
     pub amount: Money,
 }
 
+/// The provider could not give the money back: it is still owed to the payer, and stays so until it is ordered again, under
+/// another number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentRefundFailed {
+    /// The refund's number.
+    pub refund: u32,
+    /// How much.
+    pub amount: Money,
+    /// The provider's reason, a stable code.
+    pub code: String,
+}
+
+/// A refund that failed is ordered again, under another number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentRefundReplaced {
+    /// The number of the one that failed.
+    pub refund: u32,
+    /// The number of the one that takes its place.
+    pub by: u32,
+}
+
 vocabulary! {
     /// The history of one payment, from the wish to pay to the last refund.
     pub enum PaymentEvent in Payment {
@@ -161,6 +182,8 @@ vocabulary! {
         PaymentTransferReturned = 1,
         PaymentRefundRequested = 1,
         PaymentRefunded = 1,
+        PaymentRefundFailed = 1,
+        PaymentRefundReplaced = 1,
     }
 }
 
@@ -537,6 +560,15 @@ pub enum Notice {
         payment: PaymentId,
         /// Its refund.
         refund: u32,
+    },
+    /// Money could not be given back.
+    RefundFailed {
+        /// Our payment.
+        payment: PaymentId,
+        /// Its refund.
+        refund: u32,
+        /// Why.
+        code: String,
     },
     /// The money was sent.
     PayoutPaid {

@@ -13,7 +13,8 @@ use crate::{
 /// Which part of the work.
 #[derive(Debug, Args)]
 pub(super) struct WorkFor {
-    /// Only the process managers, steps and timers of these services, separated by commas: identity, jobs, admin.
+    /// Only the process managers, steps, timers and effects of these services, separated by commas: identity, jobs,
+    /// payments, admin.
     #[arg(long, value_name = "SERVICE", value_delimiter = ',', value_parser = service)]
     only: Vec<Service>,
 }

@@ -194,7 +194,9 @@ fn apply_to_payment(payment: PaymentId, payload: &PaymentEvent, view: &mut View)
         | PaymentEvent::PaymentConfirmedLate(_)
         | PaymentEvent::PaymentTransferReturned(_)
         | PaymentEvent::PaymentRefundRequested(_)
-        | PaymentEvent::PaymentRefunded(_) => return Applied::Skipped("sets and ends no deadline"),
+        | PaymentEvent::PaymentRefunded(_)
+        | PaymentEvent::PaymentRefundFailed(_)
+        | PaymentEvent::PaymentRefundReplaced(_) => return Applied::Skipped("sets and ends no deadline"),
     }
     Applied::Changed
 }

@@ -167,7 +167,9 @@ fn of_payment(event: &PaymentEvent) -> Option<Draft> {
         | PaymentEvent::PaymentAttemptFailed(_)
         | PaymentEvent::PaymentCancelled(_)
         | PaymentEvent::PaymentExpired(_)
-        | PaymentEvent::PaymentRefundRequested(_) => None,
+        | PaymentEvent::PaymentRefundRequested(_)
+        | PaymentEvent::PaymentRefundFailed(_)
+        | PaymentEvent::PaymentRefundReplaced(_) => None,
     }
 }
 

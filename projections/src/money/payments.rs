@@ -111,7 +111,7 @@ pub struct Attempt {
 }
 
 /// Money that goes back to the payer.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Refund {
     /// Its number, from 1.
     pub refund: u32,
@@ -125,6 +125,10 @@ pub struct Refund {
     pub requested_at: Timestamp,
     /// When the provider gave it back.
     pub paid_at: Option<Timestamp>,
+    /// Why the provider could not send it back, a stable code; it is still owed unless another took its place.
+    pub failed: Option<String>,
+    /// The refund that took its place.
+    pub replaced_by: Option<u32>,
 }
 
 /// Payments by payment id.
@@ -229,8 +233,16 @@ impl Payment {
                 reason: asked.reason,
                 requested_at: now,
                 paid_at: None,
+                failed: None,
+                replaced_by: None,
             }),
             PaymentEvent::PaymentRefunded(refunded) => self.refunded(refunded.refund, now)?,
+            PaymentEvent::PaymentRefundFailed(failed) => {
+                self.refund(failed.refund)?.failed = Some(failed.code.clone());
+            }
+            PaymentEvent::PaymentRefundReplaced(replaced) => {
+                self.refund(replaced.refund)?.replaced_by = Some(replaced.by);
+            }
         }
         Ok(())
     }
@@ -240,10 +252,14 @@ impl Payment {
         attempt.ok_or_else(|| ApplyError::absent("attempt", &number.to_string()))
     }
 
+    fn refund(&mut self, number: u32) -> Result<&mut Refund, ApplyError> {
+        let refund = self.refunds.iter_mut().find(|refund| refund.refund == number);
+        refund.ok_or_else(|| ApplyError::absent("refund", &number.to_string()))
+    }
+
     /// What came late or twice was never the price: that it went back changes nothing about the payment.
     fn refunded(&mut self, number: u32, now: Timestamp) -> Result<(), ApplyError> {
-        let refund = self.refunds.iter_mut().find(|refund| refund.refund == number);
-        let refund = refund.ok_or_else(|| ApplyError::absent("refund", &number.to_string()))?;
+        let refund = self.refund(number)?;
         refund.paid_at = Some(now);
         match refund.reason {
             RefundReason::Late | RefundReason::Repeated => {}

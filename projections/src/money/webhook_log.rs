@@ -115,6 +115,7 @@ fn kind(notice: &Notice) -> &'static str {
         Notice::PaymentConfirmed { .. } => "payment_confirmed",
         Notice::PaymentFailed { .. } => "payment_failed",
         Notice::RefundPaid { .. } => "refund_paid",
+        Notice::RefundFailed { .. } => "refund_failed",
         Notice::PayoutPaid { .. } => "payout_paid",
         Notice::PayoutFailed { .. } => "payout_failed",
         Notice::PayoutReturned { .. } => "payout_returned",
@@ -128,7 +129,8 @@ fn about(notice: &Notice) -> (Option<PaymentId>, Option<PayoutId>) {
         | Notice::PaymentAuthorized { payment, .. }
         | Notice::PaymentConfirmed { payment, .. }
         | Notice::PaymentFailed { payment, .. }
-        | Notice::RefundPaid { payment, .. } => (Some(*payment), None),
+        | Notice::RefundPaid { payment, .. }
+        | Notice::RefundFailed { payment, .. } => (Some(*payment), None),
         Notice::PayoutPaid { payout, .. }
         | Notice::PayoutFailed { payout, .. }
         | Notice::PayoutReturned { payout, .. } => (None, Some(*payout)),

@@ -100,6 +100,7 @@ async fn rebuild(
     let workers = Workers::start_with(
         vec![Arc::clone(projection)],
         Arc::new(Nobody),
+        None,
         Arc::clone(log),
         Arc::clone(&recording) as Arc<dyn ReadStore>,
         DomainClock::new(),

@@ -40,6 +40,12 @@ pub trait PaymentProvider: Send + Sync + 'static {
     /// [`ProviderError::Unavailable`]: a look-up changes nothing, so there is no doubt about one.
     fn look_up(&self, reference: Reference) -> ProviderFuture<'_, Option<Standing>>;
 
+    /// Gives up a charge that waits for its payer, or whose money is set aside and not taken: what became of it.
+    ///
+    /// # Errors
+    /// See [`ProviderError`]. One that has moved on meanwhile is refused, and may have succeeded: look it up again.
+    fn give_up<'a>(&'a self, charge: &'a Standing) -> ProviderFuture<'a, Standing>;
+
     /// A page of the provider's books from `from` (inclusive) to `to` (exclusive) by the provider's clock, in its own
     /// order; `after` is the `next` of the page before.
     ///

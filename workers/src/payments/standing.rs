@@ -41,8 +41,7 @@ pub enum State {
 }
 
 impl Standing {
-    /// What the payment or payout is to be told; `None` when there is nothing to tell it: the provider is still at it, or
-    /// a refund failed, which a person has to see to.
+    /// What the payment or payout is to be told; `None` while the provider is still at it.
     pub fn notice(&self) -> Option<Notice> {
         match self.reference {
             Reference::Attempt { payment, attempt } => match &self.state {
@@ -59,11 +58,8 @@ impl Standing {
             },
             Reference::Refund { payment, refund } => match &self.state {
                 State::Done => Some(Notice::RefundPaid { payment, refund }),
-                State::UnderWay
-                | State::ActionRequired
-                | State::Authorized
-                | State::Failed { .. }
-                | State::Returned { .. } => None,
+                State::Failed { code } => Some(Notice::RefundFailed { payment, refund, code: bounded(code) }),
+                State::UnderWay | State::ActionRequired | State::Authorized | State::Returned { .. } => None,
             },
             Reference::Payout { payout, attempt } => match &self.state {
                 State::UnderWay | State::ActionRequired | State::Authorized => None,

@@ -11,8 +11,8 @@ use commands::{
     process::{self, Origin, ProcessError},
 };
 use events::{
-    Event, Id, RecordedEvent,
-    ids::AccountId,
+    Event, Id, RecordedEvent, StreamId,
+    ids::{AccountId, EventId},
     keys::KeyRing,
     log::{EventLog, LogError},
     vocabulary::identity::AccountEvent,
@@ -27,7 +27,7 @@ mod timers;
 
 pub(crate) use dispatcher::Steps;
 pub use pump::PumpStatus;
-pub(crate) use pump::{Pump, PumpCell, Work};
+pub(crate) use pump::{Listed, Pump, PumpCell, Work};
 pub(crate) use reactor::Reacting;
 pub use reactor::reactor_id;
 pub(crate) use share::Share;
@@ -78,31 +78,35 @@ impl Managers {
             .map_err(|e| ProcessError::Retry(e.to_string()))?
             .map_err(|e| ProcessError::Retry(e.to_string()))
     }
-
-    /// What the request for a step goes back to, read from the event that asks for it.
-    async fn origin(&self, step: &OpenStep) -> Result<Origin, ProcessError> {
-        let (log, wanted) = (Arc::clone(&self.log), step.clone());
-        tokio::task::spawn_blocking(move || find_origin(log.as_ref(), &wanted))
-            .await
-            .map_err(|e| ProcessError::Retry(e.to_string()))?
-            .map_err(|e| ProcessError::Retry(e.to_string()))
-    }
 }
 
-fn find_origin(log: &dyn EventLog, step: &OpenStep) -> Result<Origin, LogError> {
+/// What a step or effect goes back to, read from the event that asks for it.
+pub(crate) async fn origin_of(
+    log: &Arc<dyn EventLog>,
+    stream: StreamId,
+    requested_by: EventId,
+) -> Result<Origin, ProcessError> {
+    let log = Arc::clone(log);
+    tokio::task::spawn_blocking(move || find_origin(log.as_ref(), stream, requested_by))
+        .await
+        .map_err(|e| ProcessError::Retry(e.to_string()))?
+        .map_err(|e| ProcessError::Retry(e.to_string()))
+}
+
+fn find_origin(log: &dyn EventLog, stream: StreamId, requested_by: EventId) -> Result<Origin, LogError> {
     let mut after = 0;
     loop {
-        let commits = log.load(step.stream, after, COMMITS_AT_ONCE)?;
+        let commits = log.load(stream, after, COMMITS_AT_ONCE)?;
         let Some(last) = commits.last() else {
             return Ok(Origin {
-                correlation_id: step.stream.to_string(),
-                causation_id: Some(step.requested_by),
+                correlation_id: stream.to_string(),
+                causation_id: Some(requested_by),
                 traceparent: None,
             });
         };
         after = last.last_version();
         let mut events = commits.iter().filter_map(|commit| commit.events().ok()).flatten().flatten();
-        if let Some(event) = events.find(|event| event.id == step.requested_by) {
+        if let Some(event) = events.find(|event| event.id == requested_by) {
             return Ok(Origin::of(&event));
         }
     }
@@ -118,7 +122,7 @@ impl Processes for Managers {
 
     fn dispatch<'a>(&'a self, step: &'a OpenStep) -> ProcessFuture<'a> {
         Box::pin(async move {
-            let origin = self.origin(step).await?;
+            let origin = origin_of(&self.log, step.stream, step.requested_by).await?;
             process::dispatch_step_from(&self.executor, step.stream, step.number, &origin).await
         })
     }

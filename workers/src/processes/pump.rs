@@ -13,7 +13,7 @@ use std::{
 };
 
 use commands::process::ProcessError;
-use metrics::counter;
+use metrics::{counter, gauge};
 use projections::StoreError;
 use serde::Serialize;
 use tokio::{
@@ -29,7 +29,7 @@ pub(crate) trait Work: Sized + Clone + Send + Sync + 'static {
     type Key: Clone + Debug + Eq + Hash + Send + Sync + 'static;
     /// A piece of work.
     type Item: Send + 'static;
-    /// `step` or `timer`, for logs and metrics.
+    /// `step`, `timer` or `effect`, for logs and metrics.
     const KIND: &'static str;
 
     /// Makes sure that what is listed can be read.
@@ -40,6 +40,26 @@ pub(crate) trait Work: Sized + Clone + Send + Sync + 'static {
 
     /// How long nothing new comes up by itself; `None` when only a change of the read model brings something.
     fn idle(&self) -> impl Future<Output = Result<Option<Duration>, StoreError>> + Send;
+
+    /// How many pieces are listed.
+    fn open_max(settings: &WorkerSettings) -> usize {
+        settings.dispatch_open_max
+    }
+
+    /// How many pieces are carried out at the same time.
+    fn concurrency_max(settings: &WorkerSettings) -> usize {
+        settings.dispatch_concurrency_max
+    }
+
+    /// Whether this piece may be issued now; else how long not.
+    fn admit(&self, _key: &Self::Key) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    /// When a piece that went through, for the first time (0) or again, is issued again should it still be listed.
+    fn again_after(settings: &WorkerSettings, _times: u32) -> Duration {
+        Duration::from_millis(settings.reissue_after_ms)
+    }
 
     /// Carries out a piece of work.
     fn issue(&self, item: Self::Item) -> impl Future<Output = Result<(), ProcessError>> + Send;
@@ -82,6 +102,8 @@ struct Issued {
     /// `None` while it is under way.
     again_at: Option<Instant>,
     backoff: Backoff,
+    /// How often it went through.
+    times: u32,
 }
 
 /// See the module.
@@ -142,29 +164,35 @@ impl<W: Work> Pump<W> {
             self.work.prepare().await?;
             self.prepared = true;
         }
-        let listed = self.work.list(self.settings().dispatch_open_max.max(1)).await?;
+        let listed = self.work.list(W::open_max(self.settings()).max(1)).await?;
         self.status.lock().listed = listed.len() as u64;
+        gauge!("guildhall_process_issues_open", "kind" => W::KIND).set(listed.len() as f64);
         let keys: HashSet<&W::Key> = listed.iter().map(|(key, _)| key).collect();
         self.issued.retain(|key, issued| issued.again_at.is_none() || keys.contains(key));
         let now = Instant::now();
+        let poll = Duration::from_millis(self.settings().poll_interval_ms);
+        let mut pause = self.work.idle().await?.unwrap_or(poll).min(poll);
         for (key, item) in listed {
-            if self.under_way.len() >= self.settings().dispatch_concurrency_max.max(1) {
-                break;
+            // What finds no room is issued when something under way ends, which wakes us.
+            if self.under_way.len() >= W::concurrency_max(self.settings()).max(1) {
+                return Ok(poll);
             }
-            if self.issued.get(&key).is_none_or(|issued| issued.again_at.is_some_and(|at| at <= now)) {
-                self.issue(key, item);
+            let issued = self.issued.get(&key);
+            match issued.map(|issued| issued.again_at) {
+                Some(None) => {}
+                Some(Some(again_at)) if again_at > now => pause = pause.min(again_at - now),
+                Some(Some(_)) | None => match self.work.admit(&key) {
+                    Ok(()) => self.issue(key, item),
+                    Err(wait) => pause = pause.min(wait),
+                },
             }
         }
-        let poll = Duration::from_millis(self.settings().poll_interval_ms);
-        let again = self.issued.values().filter_map(|issued| issued.again_at).min();
-        let again = again.map_or(poll, |at| at.saturating_duration_since(now));
-        let idle = self.work.idle().await?.unwrap_or(poll);
-        // What found no room is issued when something under way ends, which wakes us.
-        Ok(poll.min(again).min(idle).max(Duration::from_millis(1)))
+        Ok(pause.max(Duration::from_millis(1)))
     }
 
     fn issue(&mut self, key: W::Key, item: W::Item) {
-        let fresh = || Issued { again_at: None, backoff: Backoff::new(&self.surroundings.settings) };
+        let backoff = Backoff::new(&self.surroundings.settings);
+        let fresh = || Issued { again_at: None, backoff, times: 0 };
         self.issued.entry(key.clone()).or_insert_with(fresh).again_at = None;
         let work = self.work.clone();
         let task = self.under_way.spawn(async move { work.issue(item).await });
@@ -205,7 +233,6 @@ impl<W: Work> Pump<W> {
             Err(ProcessError::Poison(_)) => "poisoned",
         };
         counter!("guildhall_process_issues_total", "kind" => W::KIND, "verdict" => verdict).increment(1);
-        let reissue_after = Duration::from_millis(self.settings().reissue_after_ms);
         let longest = Duration::from_millis(self.settings().backoff_max_ms);
         let Some(issued) = self.issued.get_mut(key) else { return };
         let mut status = self.status.lock();
@@ -214,7 +241,8 @@ impl<W: Work> Pump<W> {
                 status.done += 1;
                 status.trouble = None;
                 issued.backoff.reset();
-                reissue_after
+                issued.times = issued.times.saturating_add(1);
+                W::again_after(&self.surroundings.settings, issued.times - 1)
             }
             Err(ProcessError::Retry(reason)) => {
                 tracing::warn!(kind = W::KIND, ?key, %reason, "tried again later");

@@ -202,8 +202,8 @@ fn every_outcome_of_our_orders_becomes_the_notice_of_it() {
     let refund = Reference::Refund { payment, refund: 3 };
     let refunded = event("refund.succeeded", order(refund, "succeeded"));
     assert_eq!(notice(&refunded), Notice::RefundPaid { payment, refund: 3 });
-    let name = "refund.failed".to_owned();
-    assert_eq!(notice(&event("refund.failed", order(refund, "failed"))), Notice::Other { name });
+    let (failed, code) = (event("refund.failed", order(refund, "failed")), "account_closed".to_owned());
+    assert_eq!(notice(&failed), Notice::RefundFailed { payment, refund: 3, code });
     let payout = PayoutId::from_uuid(Uuid::from_u128(9));
     let told = |status: &str| {
         notice(&event(&format!("payout.{status}"), order(Reference::Payout { payout, attempt }, status)))

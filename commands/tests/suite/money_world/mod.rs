@@ -27,7 +27,7 @@ use super::{
     world::World,
 };
 use books::{Account, Books};
-use provider::{Charge, Provider, Remittance};
+use provider::{Charge, GivingBack, Provider, Remittance};
 
 mod books;
 mod provider;
@@ -60,7 +60,10 @@ enum Move {
     },
     Refund {
         intent: usize,
+        fate: GivingBack,
     },
+    /// Somebody has what failed sent again.
+    RetryRefunds,
     Remit {
         intent: usize,
         fate: Remittance,
@@ -128,7 +131,9 @@ fn moves() -> impl Strategy<Value = (bool, Vec<Move>)> {
         3 => select(vec![1_i64, 3_000, 9_000, 27_000]).prop_map(|amount| Move::RequestPayout { amount }),
         2 => (some(), on_payouts).prop_map(|(payout, command)| Move::Payout { payout, command }),
         5 => (some(), charges).prop_map(|(intent, fate)| Move::Charge { intent, fate }),
-        1 => some().prop_map(|intent| Move::Refund { intent }),
+        1 => (some(), select(vec![GivingBack::Paid, GivingBack::Failed]))
+            .prop_map(|(intent, fate)| Move::Refund { intent, fate }),
+        1 => Just(Move::RetryRefunds),
         2 => (some(), remittances).prop_map(|(intent, fate)| Move::Remit { intent, fate }),
         6 => some().prop_map(|notice| Move::Webhook { notice }),
         14 => proptest::option::weighted(0.2, some()).prop_map(|again| Move::Tell { again }),
@@ -221,7 +226,8 @@ impl Town {
                 }
             }
             Move::Charge { intent, fate } => self.charge(intent, fate),
-            Move::Refund { intent } => self.refund(intent),
+            Move::Refund { intent, fate } => self.refund(intent, fate),
+            Move::RetryRefunds => self.retry_refunds(),
             Move::Remit { intent, fate } => self.remit(intent, fate),
             Move::Webhook { notice } => self.hear(notice % self.provider.told.len().max(1)),
             Move::Tell { again: Some(usize::MAX) } => self.world.settle(&mut self.told),
@@ -272,14 +278,24 @@ impl Town {
         }
     }
 
-    fn refund(&mut self, intent: usize) {
+    fn retry_refunds(&mut self) {
+        for payment in self.payments() {
+            let failed: Vec<u32> = self.world.load::<Payment>(payment).failed_refunds().collect();
+            for refund in failed {
+                let retry = PaymentCommand::RetryRefund { refund };
+                self.world.ask::<Payment>(payment, &retry, admin()).expect("it failed");
+            }
+        }
+    }
+
+    fn refund(&mut self, intent: usize, fate: GivingBack) {
         let mut open = Vec::new();
         for payment in self.payments() {
             let state = self.world.load::<Payment>(payment);
             open.extend(state.open_refunds().map(|open| (payment, open.refund, open.amount)));
         }
         if let Some((payment, refund, amount)) = pick(&open, intent) {
-            self.provider.refund(payment, refund, amount);
+            self.provider.refund(payment, refund, amount, fate);
         }
     }
 
@@ -309,7 +325,7 @@ impl Town {
             self.world.settle(&mut self.told);
             for intent in 0..8 {
                 self.charge(intent, Charge::Confirmed);
-                self.refund(intent);
+                self.refund(intent, GivingBack::Paid);
                 self.remit(intent, Remittance::Paid);
             }
             for notice in 0..self.provider.told.len() {
@@ -325,6 +341,7 @@ impl Town {
     fn finish(&mut self) -> Result<(), TestCaseError> {
         for _ in 0..4 {
             self.settle();
+            self.retry_refunds();
             for payout in self.payouts() {
                 let _ = self.world.ask::<Payout>(payout, &PayoutCommand::Approve, admin());
             }

@@ -19,6 +19,13 @@ pub enum Charge {
     ConfirmedAfterAll,
 }
 
+/// What becomes of a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivingBack {
+    Paid,
+    Failed,
+}
+
 /// What becomes of a payout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remittance {
@@ -61,10 +68,18 @@ impl Provider {
         self.balance += amount.minor();
     }
 
-    pub fn refund(&mut self, payment: PaymentId, refund: u32, amount: Money) {
-        if self.refunds.insert((payment, refund)) {
-            self.balance -= amount.minor();
-            self.told.push(Notice::RefundPaid { payment, refund });
+    pub fn refund(&mut self, payment: PaymentId, refund: u32, amount: Money, fate: GivingBack) {
+        if !self.refunds.insert((payment, refund)) {
+            return;
+        }
+        match fate {
+            GivingBack::Failed => {
+                self.told.push(Notice::RefundFailed { payment, refund, code: "refund_refused".to_owned() });
+            }
+            GivingBack::Paid => {
+                self.balance -= amount.minor();
+                self.told.push(Notice::RefundPaid { payment, refund });
+            }
         }
     }
 

@@ -195,6 +195,14 @@ impl PaymentProvider for SandboxProvider {
         Box::pin(async move { self.standing(reference).await.map_err(as_unavailable) })
     }
 
+    fn give_up<'a>(&'a self, charge: &'a Standing) -> ProviderFuture<'a, Standing> {
+        Box::pin(async move {
+            let path = format!("/v1/charges/{}/cancel", charge.provider_id);
+            let cancelled: WireCharge = self.post(&path, &()).await?;
+            cancelled.standing(charge.reference)
+        })
+    }
+
     fn books<'a>(
         &'a self,
         from: Timestamp,
