@@ -191,7 +191,7 @@ mod tests {
         assert!(!breaker.status().open, "not in a row");
         breaker.failed(reference(3), now);
         assert_eq!(breaker.status(), BreakerStatus { open: true, failing: 3, opened: 1 });
-        let wait = breaker.admit(reference(4), now).unwrap_err();
+        let wait = breaker.admit(reference(4), now).expect_err("it is open");
         assert!(wait <= Duration::from_millis(100));
         breaker.answered();
         assert!(breaker.admit(reference(4), now).is_ok() && !breaker.status().open);
@@ -224,7 +224,7 @@ mod tests {
             assert!(breaker.admit(reference(number), now).is_ok());
             breaker.failed(reference(number), now);
         }
-        let wait = breaker.admit(reference(21), now).unwrap_err();
+        let wait = breaker.admit(reference(21), now).expect_err("it is open");
         assert!(wait >= Duration::from_millis(500) && wait <= Duration::from_millis(1_000), "{wait:?}");
     }
 }

@@ -3,10 +3,12 @@
 
 mod support;
 
+mod effects_in_doubt;
 mod exactly_once;
 mod fleet;
 mod letters;
 mod managers;
+mod money_stories;
 mod other_logs;
 mod processes;
 mod random_lives;
