@@ -225,7 +225,7 @@ fn start_workers(
         Effects::new(executor.clone(), Arc::clone(log), provider)
     });
     let (log, store) = (Arc::clone(log), Arc::clone(store));
-    Workers::start_with(projections, Arc::new(managers), effects, log, store, clock.clone(), settings)
+    Workers::start(projections, Arc::new(managers), effects, log, store, clock.clone(), settings)
 }
 
 fn start_executor(

@@ -5,8 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use commands::Executor;
-use events::{Partition, Service, keys::KeyRing, log::EventLog, time::DomainClock};
+use events::{Partition, Service, log::EventLog, time::DomainClock};
 use futures_util::FutureExt;
 use projections::{Folding, Projection, ProjectionId, ReadStore, Shape, effects, steps, timers};
 use serde::Serialize;
@@ -16,7 +15,7 @@ use crate::{
     clock,
     effects::{Effects, EffectsStatus, OpenEffects},
     fleet::{Fleet, FleetStatus},
-    processes::{DueTimers, Managers, Processes, Pump, PumpCell, PumpStatus, Reacting, Share, Steps, Work},
+    processes::{DueTimers, Processes, Pump, PumpCell, PumpStatus, Reacting, Share, Steps, Work},
     runner::{Handle, Runner, Surroundings, applier::Applier},
     settings::WorkerSettings,
     status::{RunState, RunnerStatus, describe_metrics},
@@ -65,24 +64,10 @@ impl WorkersStatus {
 }
 
 impl Workers {
-    /// Starts what `settings` say: projectors for these projections, process managers, timers. Must be called within a
-    /// tokio runtime. Reads the test clock first, which may block for microseconds.
+    /// Starts what `settings` say: projectors for these projections, process managers, timers, effects. Without effects nobody
+    /// is asked for money, and nobody is paid. Must be called within a tokio runtime. Reads the test clock first, which may
+    /// block for microseconds.
     pub fn start(
-        projections: Vec<Arc<dyn Projection>>,
-        log: Arc<dyn EventLog>,
-        store: Arc<dyn ReadStore>,
-        executor: Executor,
-        keys: Arc<KeyRing>,
-        clock: DomainClock,
-        settings: WorkerSettings,
-    ) -> Self {
-        let processes = Arc::new(Managers::new(executor, Arc::clone(&log), keys));
-        Self::start_with(projections, processes, None, log, store, clock, settings)
-    }
-
-    /// Starts workers for these projections, process managers, and effects. Without effects nobody is asked for money, and
-    /// nobody is paid.
-    pub fn start_with(
         projections: Vec<Arc<dyn Projection>>,
         processes: Arc<dyn Processes>,
         effects: Option<Effects>,

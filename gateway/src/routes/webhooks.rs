@@ -118,7 +118,8 @@ async fn subject(app: &App, notice: &Notice) -> Result<Option<AccountId>, Proble
         | Notice::PaymentAuthorized { payment, .. }
         | Notice::PaymentConfirmed { payment, .. }
         | Notice::PaymentFailed { payment, .. }
-        | Notice::RefundPaid { payment, .. } => {
+        | Notice::RefundPaid { payment, .. }
+        | Notice::RefundFailed { payment, .. } => {
             let payment = app.executor.load::<Payment>(*payment).await?.state;
             Ok(payment.created().map(|created| created.payer))
         }

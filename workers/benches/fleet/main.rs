@@ -93,7 +93,7 @@ fn hire(log: &Arc<dyn EventLog>, store: &Arc<dyn ReadStore>, open: &watch::Sende
     };
     let store = Arc::new(Slow::new(Arc::clone(store), open.subscribe()));
     let clock = DomainClock::new();
-    Workers::start_with(vec![Arc::new(Counts)], Arc::new(Nobody), None, Arc::clone(log), store, clock, settings)
+    Workers::start(vec![Arc::new(Counts)], Arc::new(Nobody), None, Arc::clone(log), store, clock, settings)
 }
 
 async fn write(log: &Arc<dyn EventLog>, commits: u32) {

@@ -97,7 +97,7 @@ async fn rebuild(
     let recording = Arc::new(Recording::new(store, projection.collections()));
     let end = log.end(PARTITION).unwrap();
     let began = Instant::now();
-    let workers = Workers::start_with(
+    let workers = Workers::start(
         vec![Arc::clone(projection)],
         Arc::new(Nobody),
         None,

@@ -100,7 +100,7 @@ fn start(
         vec![Arc::new(projections::steps::Steps), Arc::new(projections::timers::Timers)];
     let (log, store) = (Arc::clone(&house.log), Arc::clone(&house.store));
     let settings = WorkerSettings { processes: true, ..settings };
-    Workers::start_with(projections, Arc::clone(processes) as _, None, log, store, clock.clone(), settings)
+    Workers::start(projections, Arc::clone(processes) as _, None, log, store, clock.clone(), settings)
 }
 
 async fn append_to_hire(house: &House, number: u128, events: Vec<HireEvent>) -> StreamId {

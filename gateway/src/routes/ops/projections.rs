@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use workers::{FleetStatus, PumpStatus, RunState, RunnerStatus};
+use workers::{EffectsStatus, FleetStatus, PumpStatus, RunState, RunnerStatus};
 
 use crate::{
     app::App,
@@ -22,6 +22,8 @@ pub struct WorkersReport {
     steps: PumpReport,
     /// The timers.
     timers: PumpReport,
+    /// The effects at the payment provider; nothing when this process has none.
+    effects: Option<EffectsReport>,
     /// The worker processes over the same read store, as this one last saw them; null where there can be no others.
     fleet: Option<FleetReport>,
 }
@@ -126,7 +128,7 @@ pub struct ProgressReport {
     end: i64,
 }
 
-/// What issues steps or timers.
+/// What issues steps, timers or effects.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PumpReport {
     /// Listed when it last looked.
@@ -139,6 +141,20 @@ pub struct PumpReport {
     poisoned: u64,
     /// Why the last one failed.
     trouble: Option<String>,
+}
+
+/// What carries effects out at the payment provider.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EffectsReport {
+    /// Which provider.
+    provider: String,
+    /// The effects that are open, those that wait for a webhook included.
+    #[serde(flatten)]
+    pump: PumpReport,
+    /// It does not answer: effects wait, and one at a time is tried.
+    provider_is_away: bool,
+    /// How often it was found to be away since the start.
+    found_away: u64,
 }
 
 impl From<RunnerStatus> for RunnerReport {
@@ -173,6 +189,13 @@ impl From<RunnerStatus> for RunnerReport {
     }
 }
 
+impl From<EffectsStatus> for EffectsReport {
+    fn from(effects: EffectsStatus) -> Self {
+        let EffectsStatus { provider, pump, breaker } = effects;
+        Self { provider, pump: pump.into(), provider_is_away: breaker.open, found_away: breaker.opened }
+    }
+}
+
 impl From<PumpStatus> for PumpReport {
     fn from(pump: PumpStatus) -> Self {
         let PumpStatus { listed, done, retried, poisoned, trouble } = pump;
@@ -189,6 +212,7 @@ pub(super) async fn list(
         runners: status.runners.into_iter().map(RunnerReport::from).collect(),
         steps: status.steps.into(),
         timers: status.timers.into(),
+        effects: status.effects.map(EffectsReport::from),
         fleet: status.fleet.map(FleetReport::from),
     }))
 }

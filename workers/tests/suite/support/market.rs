@@ -60,7 +60,7 @@ impl Market {
     pub fn workers_with(&self, store: Arc<dyn ReadStore>, processes: Arc<dyn Processes>) -> Workers {
         let settings = WorkerSettings { processes: true, ..super::settings() };
         let (log, clock) = (Arc::clone(&self.house.log), self.clock.clone());
-        Workers::start_with(projections::all(), processes, None, log, store, clock, settings)
+        Workers::start(projections::all(), processes, None, log, store, clock, settings)
     }
 
     /// Carries a command out that must not be refused.

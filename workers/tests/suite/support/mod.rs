@@ -56,7 +56,7 @@ impl House {
         settings: WorkerSettings,
     ) -> Workers {
         let log = Arc::clone(&self.log);
-        Workers::start_with(projections, Arc::new(Nobody), None, log, store, DomainClock::new(), settings)
+        Workers::start(projections, Arc::new(Nobody), None, log, store, DomainClock::new(), settings)
     }
 
     /// Appends `events` events to `stream`, in one commit.

@@ -148,7 +148,7 @@ impl Till {
         let (log, executor) = (Arc::clone(&self.market.house.log), self.market.executor.clone());
         let provider = Arc::clone(&self.provider) as Arc<dyn PaymentProvider>;
         let effects = Effects::new(executor, Arc::clone(&log), provider);
-        Workers::start_with(
+        Workers::start(
             projections::all(),
             Arc::new(self.market.managers()),
             Some(effects),
