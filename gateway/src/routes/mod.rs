@@ -18,6 +18,7 @@ pub mod deadlines;
 pub mod escrows;
 pub mod health;
 pub mod jobs;
+pub mod ledger;
 pub mod me;
 pub mod milestones;
 pub mod ops;
@@ -54,6 +55,7 @@ fn of_the_marketplace() -> Vec<Route> {
         payouts::routes(),
         wallet::routes(),
         deadlines::routes(),
+        ledger::routes(),
         webhooks::routes(),
     ]
     .into_iter()

@@ -15,6 +15,7 @@ use events::{
     ids::{AccountId, CommandId, ReceiptId},
     vocabulary::payments::Notice,
 };
+use projections::money::webhook_log::{self, WebhookLog};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use workers::payments::{PaymentProvider, VerifiedWebhook, WebhookRefusal};
@@ -24,12 +25,15 @@ use crate::{
     commanding::{NOTHING, Order},
     consistency::Seen,
     http::{
-        Answer, Code, Intent, Path, Problem, Route,
+        Answer, Code, Intent, Path, Problem, Query, Route,
         context::Accompanied,
+        cursor::{Items, PageAsked, Paging},
+        get,
         input::collect,
         operation::{Input, Operation},
         post,
     },
+    security::OperatorCaller,
 };
 
 /// Webhooks. Their path has no version: it is agreed on with the provider.
@@ -50,6 +54,8 @@ pub fn routes() -> Vec<Route> {
                 Code::WebhookUnknownShape,
             ])
             .rejects(),
+        get("/api/v1/admin/webhooks", list)
+            .named("listWebhooks", "What payment providers told, newest first, and what came of it"),
     ]
 }
 
@@ -101,6 +107,8 @@ async fn receive(
             asked: &NOTHING,
         })
         .await?;
+    let result = if outcome.events.is_empty() { "known" } else { "taken" };
+    metrics::counter!("guildhall_webhooks_total", "result" => result).increment(1);
     let taken = WebhookTaken { receipt, known: outcome.events.is_empty(), version: outcome.version };
     Ok(Answer::new(taken))
 }
@@ -144,6 +152,7 @@ fn refused(refusal: WebhookRefusal) -> Problem {
         WebhookRefusal::NotJson => Code::WebhookNotJson,
         WebhookRefusal::UnknownShape => Code::WebhookUnknownShape,
     };
+    metrics::counter!("guildhall_webhooks_total", "result" => code.code()).increment(1);
     tracing::warn!(code = code.code(), "a webhook is not believed");
     Problem::new(code, refusal.to_string())
 }
@@ -177,4 +186,17 @@ impl Input for Delivery {
         operation.body = Some(crate::http::operation::schema_of::<serde_json::Value>);
         operation.problems.insert(Code::TooLarge);
     }
+}
+
+async fn list(
+    State(app): State<App>,
+    OperatorCaller(caller): OperatorCaller,
+    seen: Seen,
+    Query(asked): Query<PageAsked>,
+) -> Result<Answer<Items<webhook_log::Receipt>>, Problem> {
+    let paging = Paging::new(&app.links, "webhooks", &caller.actor.to_string(), &asked);
+    let request = paging.request(asked.limit, asked.cursor.as_deref())?;
+    app.catch_up(seen, &WebhookLog).await?;
+    let page = webhook_log::list(&*app.store, None, request).await?;
+    Ok(Answer::new(paging.answer(page)))
 }

@@ -79,6 +79,11 @@ impl Checks<'_> {
             ("workers.dispatch_open_max", settings.workers.dispatch_open_max as u64),
             ("workers.heartbeat_ms", settings.workers.heartbeat_ms),
             ("workers.poll_interval_ms", settings.workers.poll_interval_ms),
+            ("workers.effects_concurrency_max", settings.workers.effects_concurrency_max as u64),
+            ("workers.effects_open_max", settings.workers.effects_open_max as u64),
+            ("workers.effect_asked_after_ms", settings.workers.effect_asked_after_ms),
+            ("workers.breaker_failures_max", settings.workers.breaker_failures_max as u64),
+            ("workers.breaker_pause_first_ms", settings.workers.breaker_pause_first_ms),
             ("policy.bids_per_job_max", policy.bids_per_job_max as u64),
             ("policy.milestones_per_bid_max", policy.milestones_per_bid_max as u64),
         ];

@@ -56,6 +56,11 @@ async fn a_webhook_is_taken_once_however_often_it_is_told() {
         assert_eq!((&again.body["known"], &again.body["receipt"]), (&json!(true), &first.body["receipt"]));
     }
     assert_eq!(guild.ends(), ends, "a repetition writes nothing");
+    let listed = "/api/v1/admin/webhooks";
+    let log = guild.until_operator(listed, |log| log["items"][0]["receipt"] == first.body["receipt"]).await;
+    assert_eq!((&log["items"][0]["event"], &log["items"][1]), (&json!("evt_1"), &Value::Null));
+    let member = guild.member("ama", &["client"]).await;
+    guild.get(listed).by(&member).send().await.problem(403, "forbidden");
 }
 
 #[tokio::test]

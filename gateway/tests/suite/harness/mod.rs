@@ -2,6 +2,7 @@
 
 mod client;
 pub(crate) mod deal;
+pub(crate) mod money;
 
 use gateway::{
     house::Server,
