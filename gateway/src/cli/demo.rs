@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use events::vocabulary::identity::Role;
+
 use super::{Failure, print, runtime};
 use crate::{
     demo::{self, DemoArguments, DemoError},
     house::Server,
+    security::tokens::Tokens,
     settings::{Layers, Origin, Settings},
 };
 
@@ -23,17 +26,32 @@ impl From<DemoError> for Failure {
 /// The brokers of the stack under which this process runs, if it does.
 const STACK_VARIABLE: &str = "GUILDHALL_STACK_KAFKA";
 
-pub(super) fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
+/// How long the demo's own token is good for.
+const TOKEN_S: u64 = 60 * 60;
+
+/// A token to look at the ledger with.
+fn operator(arguments: &DemoArguments, settings: &Settings) -> Result<String, Failure> {
+    if let Some(token) = &arguments.token {
+        return Ok(token.clone());
+    }
+    let token = Tokens::new(&settings.auth).for_service("demo", Role::Operator, TOKEN_S);
+    token.map_err(|error| Failure::Error(format!("cannot sign a token: {error}")))
+}
+
+pub(super) fn demo(arguments: &DemoArguments, layers: &Layers) -> Result<(), Failure> {
     runtime()?.block_on(async {
         if !arguments.self_hosted {
-            return Ok(demo::run(&arguments.server, arguments).await?);
+            let token = operator(arguments, &layers.settings()?)?;
+            return Ok(demo::run(&arguments.server, arguments, &token).await?);
         }
         let folder = tempfile::Builder::new()
             .prefix("guildhall-demo-")
             .tempdir()
             .map_err(|error| Failure::Error(format!("cannot make a throw-away folder: {error}")))?;
-        let server = Server::start(settings(arguments, folder.path())?).await?;
-        let told = demo::run(&[format!("http://{}", server.address())], arguments).await;
+        let settings = settings(arguments, folder.path())?;
+        let token = operator(arguments, &settings)?;
+        let server = Server::start(settings).await?;
+        let told = demo::run(&[format!("http://{}", server.address())], arguments, &token).await;
         server.stop().await;
         Ok(told?)
     })

@@ -141,7 +141,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         None => serve::serve(layers()?.settings()?),
         Some(Command::Gateway) => serve::gateway(layers()?.settings()?),
         Some(Command::Worker(asked)) => serve::worker(layers()?.settings()?, asked),
-        Some(Command::Demo(arguments)) => demo::demo(&arguments),
+        Some(Command::Demo(arguments)) => demo::demo(&arguments, &layers()?),
         Some(Command::Config) => {
             let layers = layers()?;
             // What cannot be used is still worth seeing; the complaint follows.

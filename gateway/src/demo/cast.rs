@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Client, DemoError, Memory, Reply};
@@ -19,6 +20,8 @@ pub struct Person {
     pub name: String,
     /// Their account.
     pub account: String,
+    /// By which they log in.
+    pub email: String,
     /// The API, as them.
     pub api: Client,
 }
@@ -35,14 +38,21 @@ impl Person {
             json!({ "email": email, "password": PASSWORD, "display_name": name, "roles": [role] });
         let registered = client.post("/api/v1/auth/register", registration).await?;
         let registered = registered.expect(StatusCode::CREATED, &format!("{name} registers"))?;
-        let credentials = json!({ "email": email, "password": PASSWORD, "device": "guildhall demo" });
-        let session = client.post("/api/v1/auth/login", credentials).await?;
-        let session = session.expect(StatusCode::OK, &format!("{name} logs in"))?;
         Ok(Self {
             name: name.to_owned(),
             account: registered.text("/account").to_owned(),
-            api: client.bearing(session.text("/access_token"))?,
+            api: log_in(client, name, &email).await?,
+            email,
         })
+    }
+
+    /// The same person with a new session.
+    ///
+    /// # Errors
+    /// When the server refuses or cannot be reached.
+    pub async fn logs_in_again(&self, client: &Client) -> Result<Self, DemoError> {
+        let api = log_in(client, &self.name, &self.email).await?;
+        Ok(Self { api: api.remembering(self.api.memory()), ..self.clone() })
     }
 
     /// The same person, who remembers with those who share `memory`.
@@ -64,8 +74,7 @@ impl Person {
         reply.expect(StatusCode::OK, &what)
     }
 
-    /// Looks at `path` again and again, within bounds, until there is something to see, on every server: nobody gives a token
-    /// for what the machinery does by itself.
+    /// Looks at `path` again and again, within bounds, until there is something to see: see [`sees`].
     ///
     /// # Errors
     /// When it did not come to be seen in time.
@@ -75,20 +84,7 @@ impl Person {
         path: &str,
         look: impl Fn(&Reply) -> Option<T>,
     ) -> Result<T, DemoError> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        let mut servers = self.api.each().peekable();
-        while let Some(server) = servers.peek().filter(|_| tokio::time::Instant::now() < deadline) {
-            match look(&server.get(path, None).await?) {
-                None => tokio::time::sleep(LOOK_AGAIN).await,
-                Some(seen) => {
-                    servers.next();
-                    if servers.peek().is_none() {
-                        return Ok(seen);
-                    }
-                }
-            }
-        }
-        Err(DemoError::Unexpected(format!("this did not happen within {PATIENCE:?}: {what}")))
+        sees(&self.api, what, path, look).await
     }
 
     /// Posts a command that is expected to be refused with this code.
@@ -105,6 +101,40 @@ impl Person {
     }
 }
 
+/// Looks at `path` again and again, within bounds, until there is something to see, on every server: nobody gives a token
+/// for what the machinery does by itself.
+///
+/// # Errors
+/// When it did not come to be seen in time.
+pub async fn sees<T>(
+    api: &Client,
+    what: &str,
+    path: &str,
+    look: impl Fn(&Reply) -> Option<T>,
+) -> Result<T, DemoError> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut servers = api.each().peekable();
+    while let Some(server) = servers.peek().filter(|_| tokio::time::Instant::now() < deadline) {
+        match look(&server.get(path, None).await?) {
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+            Some(seen) => {
+                servers.next();
+                if servers.peek().is_none() {
+                    return Ok(seen);
+                }
+            }
+        }
+    }
+    Err(DemoError::Unexpected(format!("this did not happen within {PATIENCE:?}: {what}")))
+}
+
+async fn log_in(client: &Client, name: &str, email: &str) -> Result<Client, DemoError> {
+    let credentials = json!({ "email": email, "password": PASSWORD, "device": "guildhall demo" });
+    let session = client.post("/api/v1/auth/login", credentials).await?;
+    let session = session.expect(StatusCode::OK, &format!("{name} logs in"))?;
+    client.bearing(session.text("/access_token"))
+}
+
 /// A word that no earlier run has used, for e-mail addresses.
 pub fn fresh_run() -> String {
     let id = uuid::Uuid::now_v7().simple().to_string();
@@ -114,6 +144,11 @@ pub fn fresh_run() -> String {
 /// An amount in minor units of Ghanaian cedi, as the wire has it.
 pub fn cedis(minor: i64) -> Value {
     json!({ "amount": minor.to_string(), "currency": "GHS" })
+}
+
+/// An amount from the wire, for people: `2000.00 GHS`.
+pub fn amount(wire: &Value) -> String {
+    events::Money::deserialize(wire).map_or_else(|_| "nothing".to_owned(), |amount| amount.to_string())
 }
 
 /// The terms of a bid with these milestones.

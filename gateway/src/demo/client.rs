@@ -158,7 +158,7 @@ impl Client {
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
-    /// `POST path` with a body.
+    /// `POST path` with a body, under an `Idempotency-Key` of its own.
     ///
     /// # Errors
     /// [`DemoError::Unreachable`].
@@ -200,8 +200,12 @@ impl Client {
     ) -> Result<(StatusCode, HeaderMap, Bytes), DemoError> {
         let base = self.next_base();
         let unreachable = |reason: String| DemoError::Unreachable(base.to_owned(), reason);
+        let post = method == Method::POST;
         let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
         let remembered = if self.bases.len() > 1 { self.seen.token() } else { None };
+        if post {
+            request = request.header("idempotency-key", uuid::Uuid::now_v7().to_string());
+        }
         if let Some(bearer) = &self.bearer {
             request = request.header(header::AUTHORIZATION, bearer);
         }

@@ -4,9 +4,12 @@ use std::io::IsTerminal;
 
 mod cast;
 mod client;
+mod closing;
 mod narrator;
+mod paying_out;
 mod scale;
 mod story;
+mod work;
 
 pub use client::{Client, DemoError, Memory, Reply};
 
@@ -28,6 +31,9 @@ pub struct DemoArguments {
     /// The log of the server of its own: `embedded`, or `kafka://HOST:PORT[,HOST:PORT…]`.
     #[arg(long, value_name = "URL", requires = "self_hosted")]
     pub log: Option<String>,
+    /// An operator's token, to look at the ledger; without it one is signed by the settings in force here.
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
     /// Makes so many marketplaces instead of telling one story, with progress and a rate.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub scale: Option<u64>,
@@ -36,18 +42,19 @@ pub struct DemoArguments {
     pub concurrency: u64,
 }
 
-/// Runs the demo against the servers at `bases`.
+/// Runs the demo against the servers at `bases`; `token` is an operator's.
 ///
 /// # Errors
 /// The first answer that was not the one the story needs.
-pub async fn run(bases: &[String], arguments: &DemoArguments) -> Result<(), DemoError> {
+pub async fn run(bases: &[String], arguments: &DemoArguments, token: &str) -> Result<(), DemoError> {
     let client = Client::new(bases);
     match arguments.scale {
         Some(count) => scale::run(&client, count, arguments.concurrency).await,
         None => {
             let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             let mut narrator = narrator::Narrator::new(colour);
-            story::tell(&client, &mut narrator).await
+            let operator = client.bearing(token)?;
+            story::tell(&client, &operator, &mut narrator).await
         }
     }
 }

@@ -1,13 +1,16 @@
-//! The story: a job is posted, bid on, awarded and signed for; another proposal expires and its job is reopened.
+//! The story: a job is posted, bid on, awarded and signed for; another proposal expires and its job is reopened; the work is
+//! paid for, and the money leaves.
 
 use http::StatusCode;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     Client, DemoError, Reply,
-    cast::{Person, fresh_run, job, offer},
+    cast::{Person, amount, fresh_run, job, offer},
+    closing,
     narrator::Narrator,
+    paying_out,
+    work::{self, Work},
 };
 
 struct Cast {
@@ -21,12 +24,18 @@ struct Cast {
 ///
 /// # Errors
 /// The first answer that was not the one the story needs.
-pub async fn tell(client: &Client, narrator: &mut Narrator) -> Result<(), DemoError> {
+pub async fn tell(client: &Client, operator: &Client, narrator: &mut Narrator) -> Result<(), DemoError> {
     let cast = people_arrive(client, narrator).await?;
     let job = a_job_is_posted(&cast, narrator).await?;
     let winner = workers_compete(&cast, &job, narrator).await?;
-    a_contract_is_signed(&cast, &job, &winner, narrator).await?;
+    let contract = a_contract_is_signed(&cast, &job, &winner, narrator).await?;
     a_proposal_expires(client, &cast, narrator).await?;
+    let on_the_project = Work { anybody: client, ama: &cast.ama, esi: &cast.esi, contract };
+    work::tell(&on_the_project, narrator).await?;
+    // Three weeks have passed by the test clock, and a session ends after thirty days.
+    let esi = cast.esi.logs_in_again(client).await?;
+    paying_out::tell(client, &esi, narrator).await?;
+    closing::tell(operator, &esi, narrator).await?;
     narrator.end("Every step above is a durable event; every answer came from a projected read model.");
     Ok(())
 }
@@ -119,8 +128,7 @@ async fn workers_compete(cast: &Cast, job: &str, narrator: &mut Narrator) -> Res
     let all = all.expect(StatusCode::OK, "Ama compares the bids")?;
     narrator.step("Ama compares the bids", &format!("{} bids", all.items().len()));
     for bid in all.items() {
-        let amount =
-            events::Money::deserialize(&bid["amount"]).map_or_else(|_| String::new(), |a| a.to_string());
+        let amount = amount(&bid["amount"]);
         let milestones = bid["milestones"].as_array().map_or(0, Vec::len);
         let (status, letter) = (bid["status"].as_str().unwrap_or_default(), &bid["cover_letter"]);
         narrator.note(&format!("{amount:>11}, {milestones} milestone(s), {status:<9} {letter}"));
@@ -133,7 +141,7 @@ async fn a_contract_is_signed(
     job: &str,
     winner: &str,
     narrator: &mut Narrator,
-) -> Result<(), DemoError> {
+) -> Result<String, DemoError> {
     narrator.chapter("A contract is signed");
     let accept = format!("/api/v1/jobs/{job}/bids/{winner}/accept");
     cast.kofi.is_refused(&accept, json!({}), "not_your_job").await?;
@@ -165,7 +173,7 @@ async fn a_contract_is_signed(
         "Ama signs: both have",
         &format!("{} at version {}", seen.text("/status"), seen.body["version"]),
     );
-    Ok(())
+    Ok(id)
 }
 
 async fn a_proposal_expires(client: &Client, cast: &Cast, narrator: &mut Narrator) -> Result<(), DemoError> {
@@ -183,9 +191,8 @@ async fn a_proposal_expires(client: &Client, cast: &Cast, narrator: &mut Narrato
     let contract = contract["contract"].as_str().unwrap_or_default().to_owned();
     cast.yaw.does(&format!("/api/v1/contracts/{contract}/sign"), json!({})).await?;
     narrator.step("Yaw signs, Ama forgets to", &contract);
-    let moved = client.post("/ops/test-clock", json!({ "advance": "8d" })).await?;
-    let moved = moved.expect(StatusCode::OK, "the test clock (only a development server has one)")?;
-    narrator.step("Eight days pass, by the test clock", moved.text("/now"));
+    let now = clock(client, "8d").await?;
+    narrator.step("Eight days pass, by the test clock", &now);
     contract_of(&cast.yaw, &id, "expired").await?;
     narrator.step("The proposal expires by its timer", "expired");
     let reopened = |reply: &Reply| (reply.text("/status") == "published").then_some(());
@@ -207,6 +214,17 @@ async fn contract_of(party: &Person, job: &str, status: &str) -> Result<Value, D
         .await
 }
 
-fn unexpected(what: &str) -> DemoError {
+/// Moves domain time, and the sandbox provider's with it; where it stands then.
+///
+/// # Errors
+/// When there is no test clock.
+pub async fn clock(client: &Client, advance: &str) -> Result<String, DemoError> {
+    let moved = client.post("/ops/test-clock", json!({ "advance": advance })).await?;
+    let moved = moved.expect(StatusCode::OK, "the test clock (only a development server has one)")?;
+    Ok(moved.text("/now").to_owned())
+}
+
+/// The story says otherwise.
+pub fn unexpected(what: &str) -> DemoError {
     DemoError::Unexpected(format!("this did not happen: {what}"))
 }

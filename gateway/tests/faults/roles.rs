@@ -1,6 +1,10 @@
-//! The demo runs unchanged against several processes: two gateways, and two workers that do the same work.
+//! The demo runs unchanged against several processes: two gateways, two workers that do the same work, and a payment provider
+//! beside them.
 
 use std::process::{Command, Stdio};
+
+use gateway::settings::{Layers, PaymentSettings};
+use sandbox::{Sandbox, WebhookTarget};
 
 use crate::{
     TURN,
@@ -20,24 +24,41 @@ async fn demo(arguments: Vec<String>) -> String {
     told
 }
 
+/// What every process shares with the provider, as long as nobody says otherwise.
+fn shared_with_the_provider() -> PaymentSettings {
+    Layers::defaults().settings().unwrap().payments
+}
+
+/// A sandbox provider of the test's own. It has nobody to tell anything yet.
+async fn bank() -> Sandbox {
+    Sandbox::start(sandbox::Settings::new(shared_with_the_provider().api_key)).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the stack"]
 async fn the_demo_tells_its_story_to_two_gateways_and_two_workers_on_kafka() {
     let _turn = TURN.lock().await;
     let (brokers, prefix) = (brokers(), fresh_prefix());
     let folder = tempfile::tempdir().unwrap();
+    let bank = bank().await;
+    let provider = format!("http://{}", bank.address());
     let start = async |name: &str, role: &[&'static str]| {
-        let process = Setup::on_kafka(folder.path().join(name), role, &brokers, &prefix).start().await;
+        let setup = Setup::on_kafka(folder.path().join(name), role, &brokers, &prefix);
+        let setup = setup.with("PAYMENTS__PROVIDER", "sandbox").with("PAYMENTS__URL", &provider);
+        let process = setup.start().await;
         process.ready().await;
         process
     };
     let gateways = [start("one", &["gateway"]).await, start("two", &["gateway"]).await];
-    // Both hear of every job; only one of them of accounts.
-    let workers = [start("all", &["worker"]).await, start("jobs", &["worker", "--only", "jobs"]).await];
+    let webhooks = format!("{}/webhooks/sandbox", gateways[1].base());
+    bank.deliver_to(WebhookTarget::new(&webhooks, shared_with_the_provider().webhook_secrets).unwrap());
+    // Both hear of every job and every payment; only one of them of accounts.
+    let workers =
+        [start("all", &["worker"]).await, start("some", &["worker", "--only", "jobs,payments"]).await];
     let servers: Vec<String> =
         gateways.iter().flat_map(|gateway| ["--server".to_owned(), gateway.base()]).collect();
     let told = demo(servers.clone()).await;
-    assert!(told.contains("all as expected") && told.contains("The proposal expires by its timer"), "{told}");
+    assert!(told.contains("all as expected") && told.contains("The trial balance of GHS"), "{told}");
     demo([servers, vec!["--scale".into(), "12".into()]].concat()).await;
     // The command line works beside them, in a folder of its own, once it knows what they have written.
     let arguments = ["user", "create", "--role", "admin", "--email", "root@example.com", "--password-stdin"];
@@ -47,6 +68,7 @@ async fn the_demo_tells_its_story_to_two_gateways_and_two_workers_on_kafka() {
     let from_worker = workers[0].client().call("GET", "/api/v1/jobs").send().await;
     from_worker.problem(404, "not_found");
     gateways.into_iter().chain(workers).for_each(Process::stop);
+    bank.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -136,6 +136,17 @@ fn a_role_without_a_log_to_share_is_a_usage_error_that_says_what_to_set() {
 }
 
 #[test]
+fn a_role_that_would_bring_a_payment_provider_of_its_own_is_told_to_share_one() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("guildhall.toml"), "[log]\nurl = 'kafka://127.0.0.1:9'\n").unwrap();
+    for role in ["gateway", "worker"] {
+        let refused = guildhall(folder.path(), &[role], "");
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains("GUILDHALL_PAYMENTS__URL"), "{}", text(&refused.stderr));
+    }
+}
+
+#[test]
 fn the_document_is_printed_as_it_is_checked_in() {
     let folder = tempfile::tempdir().unwrap();
     let printed = guildhall(folder.path(), &["openapi"], "");
