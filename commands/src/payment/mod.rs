@@ -31,8 +31,8 @@ mod refunds;
 
 use attempts::Attempt;
 pub use attempts::{AttemptLine, AttemptState};
-pub use refunds::{OpenRefund, RefundLine};
-use refunds::{Refund, RefundState};
+use refunds::Refund;
+pub use refunds::{OpenRefund, RefundLine, RefundState};
 
 /// A payment, as its history tells it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -248,7 +248,7 @@ type Decision = Result<Vec<PaymentEvent>, PaymentRejection>;
 
 impl Aggregate for Payment {
     const CATEGORY: Category = Category::Payment;
-    const FOLD_VERSION: u16 = 2;
+    const FOLD_VERSION: u16 = 3;
     type Id = PaymentId;
     type Command = PaymentCommand;
     type Event = PaymentEvent;

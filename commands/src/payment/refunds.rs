@@ -13,6 +13,7 @@ use events::{
         },
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Bill, Decision, PaymentRejection, PaymentStatus, attempts::number_after};
@@ -28,8 +29,9 @@ pub(super) struct Refund {
 }
 
 /// What became of a refund.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum RefundState {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundState {
     /// No last word of the provider yet.
     Open,
     /// The payer has the money.
@@ -62,8 +64,8 @@ pub struct RefundLine {
     pub amount: Money,
     /// Why.
     pub reason: RefundReason,
-    /// The provider has given it back.
-    pub paid: bool,
+    /// What became of it.
+    pub state: RefundState,
 }
 
 impl Bill {
@@ -158,7 +160,7 @@ impl Bill {
             attempt: refund.attempt,
             amount: refund.amount,
             reason: refund.reason,
-            paid: refund.state == RefundState::Paid,
+            state: refund.state,
         })
     }
 

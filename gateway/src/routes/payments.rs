@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use commands::{
-    Loaded, Outcome,
-    payment::{AttemptState, Payment, PaymentCommand, PaymentStatus},
+    Actor, Loaded, Outcome,
+    payment::{AttemptState, Payment, PaymentCommand, PaymentStatus, RefundState},
     payment_method::PaymentMethod,
 };
 use events::{
@@ -19,7 +19,7 @@ use crate::{
     app::App,
     commanding::{NOTHING, Order},
     consistency::Seen,
-    http::{Answer, Body, Code, Document, IfMatch, KeyedIntent, Path, Problem, Route, get, post},
+    http::{Answer, Body, Code, Document, IfMatch, Intent, KeyedIntent, Path, Problem, Route, get, post},
     security::{Caller, Person},
 };
 
@@ -35,6 +35,10 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/payments/{payment}/cancel", cancel)
             .named("cancelPayment", "Do not want to pay any more; money that comes all the same goes back")
             .rejects(),
+        post("/api/v1/admin/payments/{payment}/refunds/{refund}/retry", retry_refund)
+            .named("retryRefund", "Order a refund that failed again; for administrators")
+            .problems([Code::PaymentsNotOffered])
+            .rejects(),
     ]
 }
 
@@ -43,6 +47,15 @@ pub fn routes() -> Vec<Route> {
 pub struct PaymentPath {
     /// The payment.
     payment: PaymentId,
+}
+
+/// Which refund of which payment.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+pub struct RefundPath {
+    /// The payment.
+    payment: PaymentId,
+    /// The refund's number, from 1.
+    refund: u32,
 }
 
 /// What to pay with.
@@ -116,13 +129,36 @@ async fn cancel(
     IfMatch(expected): IfMatch,
     KeyedIntent(intent): KeyedIntent,
 ) -> Result<Answer<PaymentChanged>, Problem> {
+    plain(&app, &caller.actor, payment, expected, &intent, PaymentCommand::Cancel).await
+}
+
+async fn retry_refund(
+    State(app): State<App>,
+    person: Person,
+    Path(RefundPath { payment, refund }): Path<RefundPath>,
+    IfMatch(expected): IfMatch,
+    KeyedIntent(intent): KeyedIntent,
+) -> Result<Answer<PaymentChanged>, Problem> {
+    app.require_provider()?;
+    plain(&app, &person.actor, payment, expected, &intent, PaymentCommand::RetryRefund { refund }).await
+}
+
+/// A command without a body.
+async fn plain(
+    app: &App,
+    actor: &Actor,
+    payment: PaymentId,
+    expected: Option<Version>,
+    intent: &Intent,
+    command: PaymentCommand,
+) -> Result<Answer<PaymentChanged>, Problem> {
     let outcome = app
         .command::<Payment, _>(Order {
-            intent: &intent,
-            actor: &caller.actor,
-            command_id: intent.command_id(&caller.actor),
+            intent,
+            actor,
+            command_id: intent.command_id(actor),
             id: payment,
-            command: PaymentCommand::Cancel,
+            command,
             expected,
             asked: &NOTHING,
         })
@@ -179,8 +215,8 @@ pub struct RefundItem {
     amount: Money,
     /// Why.
     reason: RefundReason,
-    /// The provider has given it back.
-    paid: bool,
+    /// What became of it.
+    state: RefundState,
 }
 
 impl PaymentItem {
@@ -197,7 +233,7 @@ impl PaymentItem {
             refund: line.refund,
             amount: line.amount,
             reason: line.reason,
-            paid: line.paid,
+            state: line.state,
         });
         Some(Self {
             payment,

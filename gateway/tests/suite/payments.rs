@@ -93,11 +93,32 @@ async fn money_that_comes_too_late_goes_back() {
     let payment = deal.wants_to_pay(1).await;
     let card = deal.guild.card(&deal.client, "pm_late_confirmation").await;
     deal.attempt(&payment, &card).await.expect(StatusCode::OK);
+    deal.is_with_the_provider(&payment, 1).await;
     deal.guild.advance("16m").await;
     deal.payment(&payment, |payment| payment["status"] == "expired").await;
     deal.guild.advance("10m").await;
-    let refunded = deal.payment(&payment, |payment| payment["refunds"][0]["paid"] == true).await;
+    let refunded = deal.payment(&payment, |payment| payment["refunds"][0]["state"] == "paid").await;
     assert_eq!(refunded["refunds"][0]["reason"], "late");
     deal.milestone_is(1, "planned").await;
     deal.guild.at_rest(&[("clearing", "0"), ("payable", "0"), ("escrow", "0"), ("fees", "0")]).await;
+}
+
+#[tokio::test]
+async fn a_refund_that_failed_is_owed_until_an_administrator_orders_it_again() {
+    let deal = Deal::signed().await;
+    // Two wishes to pay for the same: the money of the second goes back.
+    let payment = deal.wants_to_pay(1).await;
+    deal.pays(1).await;
+    let card = deal.guild.card(&deal.client, "pm_refund_fails").await;
+    deal.attempt(&payment, &card).await.expect(StatusCode::OK);
+    let failed = deal.payment(&payment, |payment| payment["refunds"][0]["state"] == "failed").await;
+    assert_eq!(failed["refunds"][1], json!(null));
+    deal.guild.at_rest(&[("payable", "100000"), ("escrow", "100000"), ("clearing", "200000")]).await;
+    let path = format!("/api/v1/admin/payments/{payment}/refunds/1/retry");
+    deal.guild.post(&path).by(&deal.client).key("one").send().await.problem(403, "not_an_admin");
+    let admin = deal.guild.admin("root").await;
+    deal.guild.post(&path).by(&admin).send().await.problem(400, "idempotency_key_missing");
+    deal.guild.post(&path).by(&admin).key("one").send().await.expect(StatusCode::OK);
+    deal.payment(&payment, |payment| payment["refunds"][0]["state"] == "replaced").await;
+    deal.guild.post(&path).by(&admin).key("two").send().await.problem(409, "refund_not_failed");
 }

@@ -10,6 +10,7 @@ use events::{
 };
 use http::StatusCode;
 use serde_json::{Value, json};
+use workers::payments::{PaymentProvider, Reference};
 
 use super::{Guild, Member, Reply, deal::Deal, ghs};
 
@@ -106,6 +107,19 @@ impl Deal {
         let with = json!({ "payment_method": card });
         let call = self.guild.post(&format!("/api/v1/payments/{payment}/attempts"));
         call.by(&self.client).key(&fresh()).json(&with).send().await
+    }
+
+    /// Waits until the provider has heard of a payment's attempt: what expires before that is never sent.
+    pub(crate) async fn is_with_the_provider(&self, payment: &str, attempt: u32) {
+        let provider = self.guild.server.app.provider.as_ref().unwrap();
+        let reference = Reference::Attempt { payment: payment.parse().unwrap(), attempt };
+        for _ in 0..4000 {
+            if provider.look_up(reference).await.unwrap().is_some() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("the provider never heard of {reference}");
     }
 
     /// A milestone, until its money is in escrow.
