@@ -298,6 +298,7 @@ impl ProcessManager for Funding {
             | Event::Funding(_)
             | Event::Release(_)
             | Event::PayoutRun(_)
+            | Event::Reconciliation(_)
             | Event::TestClock(_) => None,
         }
     }

@@ -295,6 +295,7 @@ impl ProcessManager for Hire {
             | Event::Funding(_)
             | Event::Release(_)
             | Event::PayoutRun(_)
+            | Event::Reconciliation(_)
             | Event::TestClock(_) => None,
         }
     }

@@ -23,6 +23,7 @@ pub mod policy;
 mod pricing;
 pub mod process;
 pub mod receipt;
+pub mod reconciliation;
 pub mod registration;
 mod rejection;
 pub mod release;

@@ -279,6 +279,7 @@ impl ProcessManager for PayoutRun {
             | Event::Funding(_)
             | Event::Release(_)
             | Event::PayoutRun(_)
+            | Event::Reconciliation(_)
             | Event::TestClock(_) => None,
         }
     }

@@ -322,6 +322,7 @@ impl ProcessManager for Registration {
             | Event::Funding(_)
             | Event::Release(_)
             | Event::PayoutRun(_)
+            | Event::Reconciliation(_)
             | Event::TestClock(_) => None,
         }
     }

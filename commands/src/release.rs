@@ -315,6 +315,7 @@ impl ProcessManager for Release {
             | Event::Funding(_)
             | Event::Release(_)
             | Event::PayoutRun(_)
+            | Event::Reconciliation(_)
             | Event::TestClock(_) => None,
         }
     }

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::{Builder, Uuid};
 
-use crate::money::Currency;
+use crate::{money::Currency, time::Timestamp};
 
 /// A newtype over 128 bits with a prefix that names its kind.
 pub trait Id: Copy + Eq + Ord + fmt::Display + FromStr<Err = InvalidId> + Send + Sync + 'static {
@@ -133,6 +133,8 @@ ids! {
     ReleaseId = "rel";
     /// One run of the payout process manager.
     PayoutRunId = "prn";
+    /// One comparison of all books; that of a day has bits that are a hash of the day.
+    ReconciliationId = "rcn";
     /// The clock of a development server; there is one, with the bits all zero.
     TestClockId = "clk";
     /// One event on the log.
@@ -209,6 +211,16 @@ impl ReceiptId {
         Self(Builder::from_custom_bytes(hash).into_uuid())
     }
 }
+
+impl ReconciliationId {
+    /// The comparison that belongs to the day (UTC) of `time`.
+    pub fn of_day(time: Timestamp) -> Self {
+        let day = time.micros().div_euclid(DAY_MICROS);
+        Self(Builder::from_custom_bytes(hash_parts(&[b"reconciliation", &day.to_be_bytes()])).into_uuid())
+    }
+}
+
+const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// 128 bits of SHA-256 over length-prefixed parts.
 pub fn hash_parts(parts: &[&[u8]]) -> [u8; 16] {

@@ -90,6 +90,8 @@ names! {
         Release = "release",
         /// `payout_run`: a process manager.
         PayoutRun = "payout_run",
+        /// `reconciliation`: one comparison of all books.
+        Reconciliation = "reconciliation",
         /// `test_clock`: the one stream that moves domain time in development.
         TestClock = "test_clock",
     }
@@ -110,7 +112,8 @@ impl Category {
             | Self::Receipt
             | Self::Funding
             | Self::Release
-            | Self::PayoutRun => Service::Payments,
+            | Self::PayoutRun
+            | Self::Reconciliation => Service::Payments,
             Self::TestClock => Service::Admin,
         }
     }

@@ -13,11 +13,17 @@ use events::{
     snapshots::SnapshotStore,
     time::DomainClock,
 };
-use projections::{Projection, ReadStore, StoreOptions, effects, steps, timers};
+use projections::{
+    Projection, ReadStore, StoreOptions, effects,
+    money::{ledger, unreconciled},
+    steps, timers,
+};
 use sandbox::Sandbox;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::Instant};
-use workers::{Effects, Managers, WorkerSettings, Workers, payments::PaymentProvider};
+use workers::{
+    Effects, Managers, WorkerSettings, Workers, payments::PaymentProvider, reconciliation::Reconciler,
+};
 
 use crate::{
     app::{App, Documents, Parts},
@@ -124,8 +130,15 @@ impl House {
             None => Providing::nobody(),
         };
         follow_clock(&providing, &clock).await;
+        let workers = start_workers(&settings, &log, &store, &executor, &keys, &clock, &providing);
+        let reconciles = settings.workers.processes && settings.workers.reconciliation;
+        if let Some(provider) = providing.provider.clone().filter(|_| reconciles) {
+            let reconciler =
+                Reconciler::new(executor.clone(), Arc::clone(&log), Arc::clone(&store), provider);
+            workers.reconcile(reconciler, settings.workers.clone());
+        }
         let parts = Parts {
-            workers: start_workers(&settings, &log, &store, &executor, &keys, &clock, &providing),
+            workers,
             executor,
             log,
             store,
@@ -194,15 +207,16 @@ async fn open_store(settings: &Settings, log: LogId) -> Result<Arc<dyn ReadStore
     Ok(store)
 }
 
-/// The read models that a process of this role keeps: queries are the gateways', steps, timers and effects the workers'.
+/// The read models that a process of this role keeps: queries are the gateways', steps, timers and effects the workers'. Both
+/// have the ledger: gateways to show it, workers to compare it with the provider's books.
 fn projections_of(role: Role) -> Vec<Arc<dyn Projection>> {
-    let of_managers = |projection: &Arc<dyn Projection>| {
-        [steps::ID.0, timers::ID.0, effects::ID.0].contains(&projection.name())
-    };
+    let is_one_of = |projection: &Arc<dyn Projection>, names: &[&str]| names.contains(&projection.name());
+    let of_managers = [steps::ID.0, timers::ID.0, effects::ID.0];
+    let of_books = [ledger::ID.0, unreconciled::ID.0];
     let wanted = |projection: &Arc<dyn Projection>| match role {
         Role::Whole => true,
-        Role::Gateway => !of_managers(projection),
-        Role::Worker => of_managers(projection),
+        Role::Gateway => !is_one_of(projection, &of_managers),
+        Role::Worker => is_one_of(projection, &of_managers) || is_one_of(projection, &of_books),
     };
     projections::all().into_iter().filter(wanted).collect()
 }

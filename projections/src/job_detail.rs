@@ -135,6 +135,7 @@ impl Projection for JobDetails {
             | Event::Funding(_)
             | Event::Release(_)
             | Event::PayoutRun(_)
+            | Event::Reconciliation(_)
             | Event::TestClock(_) => Ok(Applied::Skipped("neither a job's nor a contract's event")),
         }
     }

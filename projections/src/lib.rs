@@ -62,6 +62,7 @@ pub fn all() -> Vec<Arc<dyn Projection>> {
         Arc::new(money::deadlines::Deadlines),
         Arc::new(money::webhook_log::WebhookLog),
         Arc::new(money::ledger::Ledger),
+        Arc::new(money::unreconciled::Unreconciled),
         Arc::new(timers::Timers),
         Arc::new(steps::Steps),
         Arc::new(effects::Effects),

@@ -7,7 +7,8 @@ use events::Event;
 use projections::{
     Collection, ProjectionId, bids_by_job, bids_by_worker, board, contract_detail, job_detail,
     money::{
-        deadlines, escrows, ledger, methods, payments, payouts, statement, transfers, wallets, webhook_log,
+        deadlines, escrows, ledger, methods, payments, payouts, statement, transfers, unreconciled, wallets,
+        webhook_log,
     },
     my_jobs, sessions, steps, timers,
 };
@@ -89,6 +90,7 @@ impl Catalogue {
         self.add_documents(ledger::ID, &ledger::TOTALS);
         self.add_documents(ledger::ID, &ledger::HOLDINGS);
         self.add_documents(ledger::ID, &transfers::TRANSFERS);
+        self.add_documents(unreconciled::ID, &unreconciled::RUNS);
     }
 
     fn add_documents<T: JsonSchema>(&mut self, (name, version): (&str, u32), collection: &Collection<T>) {

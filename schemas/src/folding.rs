@@ -34,6 +34,7 @@ pub fn for_each_aggregate(visitor: &mut impl AggregateVisitor) {
     visitor.visit::<commands::funding::Funding>();
     visitor.visit::<commands::release::Release>();
     visitor.visit::<commands::payout_run::PayoutRun>();
+    visitor.visit::<commands::reconciliation::Reconciliation>();
     visitor.visit::<commands::test_clock::TestClock>();
 }
 

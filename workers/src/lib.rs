@@ -16,6 +16,7 @@ mod foreign;
 pub mod operator;
 pub mod payments;
 pub mod processes;
+pub mod reconciliation;
 mod runner;
 pub mod settings;
 pub mod status;

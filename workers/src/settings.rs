@@ -11,6 +11,8 @@ pub struct WorkerSettings {
     pub projectors: bool,
     /// This process runs process managers: the reactor, the dispatch of their steps, timers, and effects.
     pub processes: bool,
+    /// Beside process managers: have all books compared with the payment provider's, every day and on demand.
+    pub reconciliation: bool,
     /// Services whose events process managers react to here, and whose steps, timers and effects are issued here; empty for all of
     /// them. Another process may work for the same ones: what it issues has the same command ids.
     #[serde(skip)]
@@ -96,6 +98,7 @@ impl Default for WorkerSettings {
         Self {
             projectors: true,
             processes: true,
+            reconciliation: true,
             services: Vec::new(),
             projections: Vec::new(),
             shared: false,

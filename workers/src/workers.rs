@@ -16,6 +16,7 @@ use crate::{
     effects::{Effects, EffectsStatus, OpenEffects},
     fleet::{Fleet, FleetStatus},
     processes::{DueTimers, Processes, Pump, PumpCell, PumpStatus, Reacting, Share, Steps, Work},
+    reconciliation::{self, Reconciler},
     runner::{Handle, Runner, Surroundings, applier::Applier},
     settings::WorkerSettings,
     status::{RunState, RunnerStatus, describe_metrics},
@@ -119,6 +120,13 @@ impl Workers {
     /// position looks at its checkpoint after each change.
     pub fn progress(&self) -> watch::Receiver<u64> {
         self.progress.subscribe()
+    }
+
+    /// Has all books compared with the payment provider's from now on, every day and on demand. Once: a second time would do
+    /// everything twice, in vain. Must be called within a tokio runtime.
+    pub fn reconcile(&self, reconciler: Reconciler, settings: WorkerSettings) {
+        let task = reconciliation::run(reconciler, settings, self.shutdown.subscribe());
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
     }
 
     /// Ends everything: the transactions and commands under way are carried out, nothing new is begun.

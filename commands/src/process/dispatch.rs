@@ -120,6 +120,7 @@ pub async fn dispatch_step_from(
         | Category::Payout
         | Category::PaymentMethod
         | Category::PayoutDestination
+        | Category::Reconciliation
         | Category::TestClock => Err(ProcessError::Poison(format!("{stream} is no process manager"))),
     }
 }
@@ -238,6 +239,7 @@ pub async fn fire_timer(
         | Category::PaymentMethod
         | Category::PayoutDestination
         | Category::Receipt
+        | Category::Reconciliation
         | Category::TestClock => Err(unknown_timer(stream, timer)),
     }
 }

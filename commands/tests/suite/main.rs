@@ -27,6 +27,7 @@ mod payout_machine;
 mod payout_run;
 mod process_dispatch;
 mod receipt;
+mod reconciliation;
 mod recorded;
 mod registration;
 mod registration_race;

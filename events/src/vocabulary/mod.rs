@@ -200,6 +200,7 @@ union! {
     Funding => payments::FundingEvent,
     Release => payments::ReleaseEvent,
     PayoutRun => payments::PayoutRunEvent,
+    Reconciliation => payments::ReconciliationEvent,
     TestClock => admin::TestClockEvent,
 }
 
@@ -249,6 +250,7 @@ impl Event {
             | Self::PaymentMethod(_)
             | Self::PayoutDestination(_)
             | Self::Receipt(_)
+            | Self::Reconciliation(_)
             | Self::TestClock(_) => Vec::new(),
         }
     }
@@ -273,6 +275,7 @@ impl Event {
             | Self::Payout(_)
             | Self::PaymentMethod(_)
             | Self::PayoutDestination(_)
+            | Self::Reconciliation(_)
             | Self::TestClock(_) => None,
         }
     }

@@ -1022,3 +1022,139 @@ impl PayoutRunEvent {
         }
     }
 }
+
+// ---- reconciliation ----
+
+/// All books are to be compared: the ledger with the aggregates and with the provider's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReconciliationRequested {
+    /// By whom; nobody when it is the day's.
+    pub by: Option<AccountId>,
+}
+
+/// What the accounts of the ledger came to, in one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LedgerBalances {
+    /// What the provider has of ours.
+    pub clearing: Money,
+    /// What somebody owes us.
+    pub receivable: Money,
+    /// What is kept for milestones.
+    pub escrow: Money,
+    /// What has left one place and has not arrived at the next.
+    pub in_transit: Money,
+    /// What can be spent from wallets.
+    pub wallets: Money,
+    /// What is in wallets and cannot be spent.
+    pub holds: Money,
+    /// What goes back to payers.
+    pub payable: Money,
+    /// What the platform has earned.
+    pub fees: Money,
+}
+
+/// What escrows, wallets and payments said that they had, in one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AggregateBalances {
+    /// What escrows kept.
+    pub escrow: Money,
+    /// What could be spent from wallets.
+    pub wallets: Money,
+    /// What was in wallets and could not be spent.
+    pub holds: Money,
+    /// What payments were to give back.
+    pub payable: Money,
+}
+
+/// The totals of one currency, side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReconciledCurrency {
+    /// Which.
+    pub currency: Currency,
+    /// How many entries the ledger had.
+    pub entries: u64,
+    /// What its accounts came to.
+    pub ledger: LedgerBalances,
+    /// What the aggregates had by the same events.
+    pub aggregates: AggregateBalances,
+    /// The sum of the transfers that were open.
+    pub open_transfers: Money,
+    /// What the provider said that it has of ours.
+    pub provider: Money,
+    /// Of that, what the ledger had not entered by then.
+    pub not_entered: Money,
+}
+
+/// What does not agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// The debits of the ledger and its credits.
+    TrialBalance,
+    /// What is in transit and the transfers that are open.
+    OpenTransfers,
+    /// An account of the ledger and the sum of all aggregates.
+    Account,
+    /// What the ledger says that one aggregate has and what it has.
+    Aggregate,
+    /// What the provider has and what the ledger says, with all that is known to be on its way.
+    Clearing,
+    /// An amount at the provider and the one that was entered for it.
+    Amount,
+    /// Money that moved at the provider long ago and was never entered.
+    NotEntered,
+    /// Money that moved at the provider under a name that we never gave.
+    Unknown,
+}
+
+/// Something that does not agree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReconciliationDifference {
+    /// What.
+    pub kind: DifferenceKind,
+    /// Whose: an account, a stream, the provider's name of something.
+    pub subject: String,
+    /// What it should be.
+    pub expected: Money,
+    /// What it is.
+    pub found: Money,
+}
+
+/// Money that is only on its way, and no difference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReconciliationTransit {
+    /// A transfer of ours, or our reference of what the provider did and has not told us yet.
+    pub subject: String,
+    /// How much; less than nothing when it has left and is not entered yet, or is owed.
+    pub amount: Money,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// All books were compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReconciliationCompleted {
+    /// With which provider.
+    pub provider: String,
+    /// Its books were read from then, by its own clock,
+    pub books_from: Timestamp,
+    /// until then.
+    pub books_until: Timestamp,
+    /// The next comparison has to read them from here: what comes before was entered.
+    pub books_next: Timestamp,
+    /// The totals, by currency.
+    pub currencies: Vec<ReconciledCurrency>,
+    /// What does not agree; the first of them.
+    pub differences: Vec<ReconciliationDifference>,
+    /// How many differences there are.
+    pub differences_total: u64,
+    /// What is only on its way; the first of it.
+    pub in_transit: Vec<ReconciliationTransit>,
+    /// How much of it there is.
+    pub in_transit_total: u64,
+}
+
+vocabulary! {
+    /// The history of one comparison of all books.
+    pub enum ReconciliationEvent in Reconciliation { ReconciliationRequested = 1, ReconciliationCompleted = 1 }
+}

@@ -4,7 +4,7 @@ use commands::{
     Rejection, RejectionKind, account::AccountRejection, contract::ContractRejection, job::JobRejection,
     login::LoginRejection, payment::PaymentRejection, payment_method::PaymentMethodRejection,
     payout::PayoutRejection, payout_destination::PayoutDestinationRejection, receipt::ReceiptRejection,
-    session::SessionRejection, test_clock::TestClockRejection,
+    reconciliation::ReconciliationRejection, session::SessionRejection, test_clock::TestClockRejection,
 };
 use http::StatusCode;
 
@@ -42,6 +42,7 @@ pub fn tables() -> Vec<(&'static str, Vec<RejectionLine>)> {
         ("Of payouts", lines(PayoutRejection::ALL)),
         ("Of payout destinations", lines(PayoutDestinationRejection::ALL)),
         ("Of webhooks", lines(ReceiptRejection::ALL)),
+        ("Of comparisons of the books", lines(ReconciliationRejection::ALL)),
         ("Of the test clock", lines(TestClockRejection::ALL)),
     ]
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     journal::{JournalEntry, LedgerAccount, Posting, Side, TransferMove, entry_of},
     transfers::{self, TRANSFERS},
+    trial_balance::{AT_ONCE, following},
 };
 use crate::{
     Applied, ApplyError, Collection, CollectionSpec, Filter, Index, Order, Page, PageRequest, Projection,
@@ -349,6 +350,21 @@ pub async fn journal(
 ) -> Result<Page<LedgerEntry>, StoreError> {
     let filters = vec![Filter::AtLeast("at", from.into()), Filter::AtMost("at", to.into())];
     Reader::new(store, ID, &ENTRIES).find(filters, Order::ascending("at"), page).await
+}
+
+/// Everything that was ever posted, by currency, from each partition: each document says up to which event.
+///
+/// # Errors
+/// What the read store says.
+pub async fn totals(store: &dyn ReadStore) -> Result<Vec<Total>, StoreError> {
+    let reader = Reader::new(store, ID, &TOTALS);
+    let (mut totals, mut next) = (Vec::new(), Some(PageRequest::first(AT_ONCE)));
+    while let Some(page) = next.take() {
+        let mut found = reader.find(Vec::new(), Order::ascending("currency"), page).await?;
+        totals.append(&mut found.items);
+        next = following(&found);
+    }
+    Ok(totals)
 }
 
 /// What aggregates have, the one that changed longest ago first; only those that changed at `since` or later, when it is

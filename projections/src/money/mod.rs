@@ -10,5 +10,6 @@ pub mod payouts;
 pub mod statement;
 pub mod transfers;
 pub mod trial_balance;
+pub mod unreconciled;
 pub mod wallets;
 pub mod webhook_log;

@@ -4,7 +4,7 @@
 //! before this read model has heard of its beginning is early, and nothing is wrong with that.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use events::{Money, RecordedEvent, StreamId, Timestamp, Version, ids::TransferId};
+use events::{Money, Offset, RecordedEvent, StreamId, Timestamp, Version, ids::TransferId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ pub struct Transfer {
     pub taken: Option<End>,
     /// Where it stands.
     pub status: TransferStatus,
-    /// Since when it is known: when it left or, as long as that is not known, when it arrived.
+    /// Since when it stands so: when it left, or when the later of its ends was written.
     pub since: Timestamp,
 }
 
@@ -53,6 +53,10 @@ pub struct End {
     pub stream: StreamId,
     /// By which of its events.
     pub version: Version,
+    /// In which partition of the log,
+    pub partition: u32,
+    /// and where in it.
+    pub offset: Offset,
     /// When, domain time.
     pub at: Timestamp,
 }
@@ -63,7 +67,9 @@ pub const TRANSFERS: Collection<Transfer> =
 
 /// Writes one end of a transfer.
 pub(super) fn apply(event: &RecordedEvent, change: TransferMove, view: &mut View) -> Result<(), ApplyError> {
-    let end = End { stream: event.stream, version: event.version, at: event.stamp.time };
+    let (partition, offset) = (event.position.partition.number.into(), event.position.offset);
+    let (stream, version, at) = (event.stream, event.version, event.stamp.time);
+    let end = End { stream, version, partition, offset, at };
     let (name, amount, opened, taken) = match change {
         TransferMove::Opens { transfer, amount } => (transfer, amount, Some(end), None),
         TransferMove::Takes { transfer, amount } => (transfer, amount, None, Some(end)),
@@ -88,18 +94,18 @@ pub(super) fn apply(event: &RecordedEvent, change: TransferMove, view: &mut View
         }
         Some(before) => Transfer { opened: before.opened.or(opened), taken: before.taken.or(taken), ..fresh },
     };
-    view.place(&TRANSFERS, &key, document.settled(end));
+    view.place(&TRANSFERS, &key, document.standing());
     Ok(())
 }
 
 impl Transfer {
-    fn settled(mut self, last: End) -> Self {
-        self.status = match (self.opened, self.taken) {
-            (Some(_), Some(_)) => TransferStatus::Settled,
-            (None, Some(_)) => TransferStatus::Early,
-            (Some(_) | None, None) => TransferStatus::Open,
+    fn standing(mut self) -> Self {
+        (self.status, self.since) = match (self.opened, self.taken) {
+            (Some(opened), Some(taken)) => (TransferStatus::Settled, opened.at.max(taken.at)),
+            (None, Some(taken)) => (TransferStatus::Early, taken.at),
+            (Some(opened), None) => (TransferStatus::Open, opened.at),
+            (None, None) => (self.status, self.since),
         };
-        self.since = self.opened.or(self.taken).unwrap_or(last).at;
         self
     }
 }
@@ -114,6 +120,20 @@ pub async fn list(
     page: PageRequest,
 ) -> Result<Page<Transfer>, StoreError> {
     let filters = vec![Filter::Is("status", status.into())];
+    Reader::new(store, ID, &TRANSFERS).find(filters, Order::ascending("since"), page).await
+}
+
+/// The transfers that stand at `status` since `since` or later, the oldest first.
+///
+/// # Errors
+/// What the read store says.
+pub async fn standing_since(
+    store: &dyn ReadStore,
+    status: TransferStatus,
+    since: Timestamp,
+    page: PageRequest,
+) -> Result<Page<Transfer>, StoreError> {
+    let filters = vec![Filter::Is("status", status.into()), Filter::AtLeast("since", since.into())];
     Reader::new(store, ID, &TRANSFERS).find(filters, Order::ascending("since"), page).await
 }
 

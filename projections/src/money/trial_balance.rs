@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     journal::LedgerAccount,
-    ledger::{self, ID, PERIODS, Span, TOTALS, Turnover, Turnovers, add_up},
+    ledger::{self, ID, PERIODS, Span, Total, Turnover, Turnovers, add_up},
 };
 use crate::{Filter, Order, Page, PageRequest, ReadStore, Reader, StoreError};
 
@@ -41,7 +41,7 @@ pub struct AccountTrial {
 type Sums = BTreeMap<&'static str, (Currency, Turnovers)>;
 
 /// Documents read at once.
-const AT_ONCE: usize = 1000;
+pub(super) const AT_ONCE: usize = 1000;
 
 /// The trial balance of every currency, by code: of everything, or of all entries up to `at`, included. An entry whose
 /// time is past may still be on its way into the ledger.
@@ -52,25 +52,21 @@ pub async fn trial_balance(
     store: &dyn ReadStore,
     at: Option<Timestamp>,
 ) -> Result<Vec<CurrencyTrial>, StoreError> {
-    let sums = match at {
-        None => of_everything(store).await?,
-        Some(at) => up_to(store, at).await?,
-    };
+    let Some(at) = at else { return of_totals(&ledger::totals(store).await?) };
+    let sums = up_to(store, at).await?;
     sums.into_values().map(|(currency, turnovers)| CurrencyTrial::of(currency, &turnovers)).collect()
 }
 
-async fn of_everything(store: &dyn ReadStore) -> Result<Sums, StoreError> {
-    let reader = Reader::new(store, ID, &TOTALS);
+/// The trial balance of these sums.
+///
+/// # Errors
+/// [`StoreError::Refused`] for sums that are too large.
+pub fn of_totals(totals: &[Total]) -> Result<Vec<CurrencyTrial>, StoreError> {
     let mut sums = Sums::new();
-    let mut next = Some(PageRequest::first(AT_ONCE));
-    while let Some(page) = next.take() {
-        let found = reader.find(Vec::new(), Order::ascending("currency"), page).await?;
-        for total in &found.items {
-            merge(&mut sums, total.currency, &total.turnovers)?;
-        }
-        next = following(&found);
+    for total in totals {
+        merge(&mut sums, total.currency, &total.turnovers)?;
     }
-    Ok(sums)
+    sums.into_values().map(|(currency, turnovers)| CurrencyTrial::of(currency, &turnovers)).collect()
 }
 
 /// Whole months before the month of `at`, whole days of that month before its day, and so on; then single entries.
@@ -124,7 +120,7 @@ async fn add_periods(
     Ok(())
 }
 
-fn following<T>(page: &Page<T>) -> Option<PageRequest> {
+pub(super) fn following<T>(page: &Page<T>) -> Option<PageRequest> {
     page.next.clone().map(|after| PageRequest { after: Some(after), limit: AT_ONCE })
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn marketplace(seed: u64, jobs: u128) -> Vec<RecordedEvent> {
             world.session();
             let owner = world.account();
             world.treasury.methods(&mut world.story, &mut world.draw, owner);
+            world.treasury.reconcile(&mut world.story, &mut world.draw);
         }
     }
     world.story.events

@@ -62,7 +62,7 @@ proptest! {
 fn the_histories_reach_every_projection_and_every_kind_of_event() {
     let events: Vec<_> = (0..20).flat_map(|seed| marketplace(seed, 8)).collect();
     let names: std::collections::BTreeSet<_> = events.iter().map(|event| event.payload.name()).collect();
-    assert!(names.len() >= 72, "{names:?}");
+    assert!(names.len() >= 74, "{names:?}");
     for projection in projections::all() {
         let documents = folded(&projection, &marketplace(7, 12), &[usize::MAX]);
         assert!(!documents.is_empty(), "{}", projection.name());

@@ -181,7 +181,7 @@ async fn a_transfer_is_open_until_it_is_taken_whichever_end_is_heard_of_first() 
     assert_eq!(standing(vec![opened.clone()]).await.status, TransferStatus::Open);
     assert_eq!(standing(vec![taken.clone()]).await.status, TransferStatus::Early);
     let settled = standing(vec![opened.clone(), taken.clone()]).await;
-    assert_eq!((settled.status, settled.since), (TransferStatus::Settled, opened.stamp.time));
+    assert_eq!((settled.status, settled.since), (TransferStatus::Settled, taken.stamp.time));
     assert_eq!(standing(vec![taken, opened]).await, settled);
 }
 

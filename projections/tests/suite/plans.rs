@@ -92,7 +92,13 @@ async fn ask_the_ledger(
     ledger::entries(store, LedgerAccount::Clearing, currency, page.clone()).await?;
     ledger::journal(store, at(0), at(9), page.clone()).await?;
     transfers::list(store, transfers::TransferStatus::Open, page.clone()).await?;
+    transfers::standing_since(store, transfers::TransferStatus::Settled, at(1), page.clone()).await?;
     transfers::get(store, id(1)).await?;
+    for status in [None, Some(money::unreconciled::RunStatus::Open)] {
+        money::unreconciled::list(store, status, page.clone()).await?;
+    }
+    money::unreconciled::get(store, id(1)).await?;
+    money::unreconciled::latest(store).await?;
     Ok(())
 }
 
@@ -179,7 +185,7 @@ async fn every_plan(fixture: &engines::Fixture) -> Vec<(String, String)> {
         ask_for_money(&watched, &page).await.unwrap();
     }
     let plans = watched.plans.into_inner().unwrap();
-    let of_ledger = 1 + 5 + 2 + 3;
+    let of_ledger = 1 + 5 + 2 + 4 + 3;
     let of_money = 2 + 2 + 3 + 2 + 3 + 2 + 5 + 2 + of_ledger;
     assert_eq!(plans.len(), 2 * (16 + 2 + 4 + 2 + 2 + 1 + 2 + 2 + of_money));
     plans
@@ -190,7 +196,8 @@ async fn no_query_of_any_read_model_scans_or_sorts_in_sqlite() {
     for (projection, plan) in every_plan(&engines::sqlite()).await {
         for line in plan.lines() {
             // An index walked from its beginning, in the order asked for, is what a list of everything is.
-            let lists_everything = ["timers", "steps", "webhook_log"].contains(&projection.as_str())
+            let lists_everything = ["timers", "steps", "webhook_log", "unreconciled"]
+                .contains(&projection.as_str())
                 || line.contains("ledger_v1__totals");
             let walks_an_index = line.contains("USING INDEX") && lists_everything;
             assert!(

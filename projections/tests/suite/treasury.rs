@@ -6,7 +6,7 @@ use events::{
     Category, Id, Money, StreamId,
     ids::{
         AccountId, ContractId, EscrowId, HoldId, PaymentId, PaymentMethodId, PayoutDestinationId, PayoutId,
-        ReceiptId, TransferId, WalletId,
+        ReceiptId, ReconciliationId, TransferId, WalletId,
     },
     vocabulary::{
         StepOutcome,
@@ -20,14 +20,15 @@ use events::{
             PayoutDestinationAdded, PayoutDestinationEvent, PayoutDestinationRemoved, PayoutDispatched,
             PayoutEvent, PayoutFailed, PayoutPaid, PayoutRejected, PayoutRequested, PayoutRequeued,
             PayoutReversed, PayoutReviewRequested, ReceiptEvent, ReceiptRecorded, ReceiptSettled,
-            RefundReason, WalletCredited, WalletDebited, WalletEvent,
+            ReconciliationCompleted, ReconciliationEvent, ReconciliationRequested, RefundReason,
+            WalletCredited, WalletDebited, WalletEvent,
         },
     },
 };
 
 use crate::{
     generator::Draw,
-    story::{Story, ghs, id, sealed},
+    story::{Story, at, ghs, id, sealed},
 };
 
 /// Draws what becomes of money.
@@ -305,6 +306,28 @@ impl Treasury {
     fn take_back(&mut self, story: &mut Story, account: AccountId, hold: HoldId, minor: i64) {
         story.wallet(account, HoldReleased { hold, amount: ghs(minor) });
         *self.available.entry(account).or_default() += minor;
+    }
+
+    /// All books are compared.
+    pub(crate) fn reconcile(&mut self, story: &mut Story, draw: &mut Draw) {
+        let stream = StreamId::new(Category::Reconciliation, self.fresh::<ReconciliationId>());
+        let by = draw.one_in(2).then(|| id(9));
+        story.say(stream, ReconciliationEvent::from(ReconciliationRequested { by }));
+        if draw.one_in(4) {
+            return;
+        }
+        let completed = ReconciliationCompleted {
+            provider: "sandbox".to_owned(),
+            books_from: at(0),
+            books_until: story.now(),
+            books_next: story.now(),
+            currencies: Vec::new(),
+            differences: Vec::new(),
+            differences_total: draw.below(2) as u64,
+            in_transit: Vec::new(),
+            in_transit_total: 0,
+        };
+        story.say(stream, ReconciliationEvent::from(completed));
     }
 
     /// Somebody adds what they pay with and where they are paid, and thinks better of it now and then.

@@ -43,6 +43,7 @@ fn written(event: Event) -> Value {
         Event::Funding(event) => serde_json::to_value(event),
         Event::Release(event) => serde_json::to_value(event),
         Event::PayoutRun(event) => serde_json::to_value(event),
+        Event::Reconciliation(event) => serde_json::to_value(event),
         Event::TestClock(event) => serde_json::to_value(event),
     };
     written.expect("an event serialises")

@@ -4,3 +4,4 @@ mod current;
 mod fingerprints;
 mod folding;
 mod golden;
+mod money_page;

@@ -2,12 +2,15 @@
 //! events, and writing the same documents, in the same batches, to a bare table.
 //!
 //! What is measured is the product: [`Workers`] with one projection, from an empty read store to the end of the log,
-//! with all that a runner does beside folding: reading ahead, verdicts, letters, turns, checkpoints.
+//! with all that a runner does beside folding: reading ahead, verdicts, letters, turns, checkpoints. The ledger, where every
+//! entry meets the same few accounts, is measured against the board, whose documents are of one job each.
 //!
-//! `GUILDHALL_BENCH_JOBS` says how many jobs the history has (20 000 unless set, some 20 events each).
+//! `GUILDHALL_BENCH_JOBS` says how many jobs the history has (20 000 unless set, some 20 events each). There is a third as
+//! many milestones that are paid for, some 60 events each.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::float_arithmetic, reason = "a benchmark")]
 
 mod history;
+mod money;
 mod recording;
 
 use std::{
@@ -24,12 +27,16 @@ use events::{
     time::DomainClock,
 };
 use projections::{
-    BareTable, Projection, ReadStore, Shape, StoreOptions, board::Board, job_detail::JobDetails,
+    BareTable, Projection, ReadStore, Shape, StoreOptions,
+    board::Board,
+    job_detail::JobDetails,
+    money::{journal::entry_of, ledger::Ledger},
 };
 use recording::{Recorded, Recording};
 use workers::{Processes, RunState, WorkerSettings, Workers, processes::ProcessFuture};
 
-const PARTITION: Partition = Partition { service: Service::Jobs, number: 0 };
+const JOBS: Partition = Partition { service: Service::Jobs, number: 0 };
+const PAYMENTS: Partition = Partition { service: Service::Payments, number: 0 };
 const ROUNDS: usize = 3;
 /// The page cache of the bare table, KiB: as much as the read store's writer has.
 const CACHE_KIB: u32 = 8192;
@@ -42,11 +49,18 @@ async fn main() {
     let log = open(&LogOptions::embedded(folder.path())).unwrap();
     let written = history::write(&log, jobs).await;
     println!("{written} events of {jobs} jobs on the log");
+    compare_with_bare(&log, written).await;
+    let milestones = jobs.div_ceil(3);
+    let of_money = money::write(&log, milestones).await;
+    println!("{of_money} events of {milestones} milestones on the log");
+    compare_ledger_with_board(&log, written, of_money).await;
+}
 
+async fn compare_with_bare(log: &Arc<dyn EventLog>, written: usize) {
     let (mut rebuilding, mut bare) = (Duration::ZERO, Duration::ZERO);
     let measured: [Arc<dyn Projection>; 2] = [Arc::new(Board), Arc::new(JobDetails)];
     for projection in &measured {
-        let (whole, least) = compare(&log, projection).await;
+        let (whole, least) = compare(log, projection).await;
         let rate = |time: Duration| written as f64 / time.as_secs_f64();
         println!(
             "{:<12} rebuilt at {:>8.0} events/s, bare at {:>8.0} events/s: {:.2}",
@@ -61,12 +75,41 @@ async fn main() {
     println!("ratio rebuild_vs_bare {:.2} goal >= 0.4", bare.as_secs_f64() / rebuilding.as_secs_f64());
 }
 
+/// The shortest of several rebuilds of each, in turns. What an event costs is what its topic's events cost on average:
+/// both topics have events that their read model passes over.
+async fn compare_ledger_with_board(log: &Arc<dyn EventLog>, of_jobs: usize, of_money: usize) {
+    let (board, ledger): (Arc<dyn Projection>, Arc<dyn Projection>) = (Arc::new(Board), Arc::new(Ledger));
+    let (mut boarding, mut entering) = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS {
+        let folder = tempfile::tempdir().unwrap();
+        boarding = boarding.min(rebuild(log, JOBS, &board, folder.path()).await.0);
+        let folder = tempfile::tempdir().unwrap();
+        entering = entering.min(rebuild(log, PAYMENTS, &ledger, folder.path()).await.0);
+    }
+    let rate = |events: usize, time: Duration| events as f64 / time.as_secs_f64();
+    let (boarded, entered) = (rate(of_jobs, boarding), rate(of_money, entering));
+    let entries = rate(count_entries(log), entering);
+    println!("board        rebuilt at {boarded:>8.0} events/s");
+    println!("ledger       rebuilt at {entered:>8.0} events/s, {entries:.0} entries/s");
+    println!("ratio ledger_vs_board {:.2} goal >= 0.7", entered / boarded);
+}
+
+fn count_entries(log: &Arc<dyn EventLog>) -> usize {
+    let (mut after, mut entries) = (BEFORE_FIRST, 0);
+    while after < log.end(PAYMENTS).unwrap() {
+        let (events, to) = next(log, PAYMENTS, after);
+        entries += events.iter().filter(|event| entry_of(&event.payload).unwrap().is_some()).count();
+        after = to;
+    }
+    entries
+}
+
 /// The shortest of several rebuilds, and of as many bare runs, in turns.
 async fn compare(log: &Arc<dyn EventLog>, projection: &Arc<dyn Projection>) -> (Duration, Duration) {
     let (mut whole, mut least) = (Duration::MAX, Duration::MAX);
     for _ in 0..ROUNDS {
         let folder = tempfile::tempdir().unwrap();
-        let (time, batches) = rebuild(log, projection, folder.path()).await;
+        let (time, batches) = rebuild(log, JOBS, projection, folder.path()).await;
         whole = whole.min(time);
         let folder = tempfile::tempdir().unwrap();
         least = least.min(write_bare(log, folder.path(), &batches));
@@ -89,13 +132,14 @@ fn settings() -> WorkerSettings {
 /// How long the product takes from nothing to the end of the log, and what it wrote.
 async fn rebuild(
     log: &Arc<dyn EventLog>,
+    partition: Partition,
     projection: &Arc<dyn Projection>,
     folder: &Path,
 ) -> (Duration, Vec<Recorded>) {
     let store = projections::open(&StoreOptions::at(format!("embedded:{}", folder.display()))).unwrap();
     store.prepare(&projection.id(), &workers::collections_with_ours(projection.collections())).await.unwrap();
     let recording = Arc::new(Recording::new(store, projection.collections()));
-    let end = log.end(PARTITION).unwrap();
+    let end = log.end(partition).unwrap();
     let began = Instant::now();
     let workers = Workers::start(
         vec![Arc::clone(projection)],
@@ -125,7 +169,7 @@ fn write_bare(log: &Arc<dyn EventLog>, folder: &Path, batches: &[Recorded]) -> D
     let began = Instant::now();
     let mut after = BEFORE_FIRST;
     for batch in batches {
-        let (events, to) = next(log, after);
+        let (events, to) = next(log, JOBS, after);
         assert_eq!(to, batch.to, "the same events");
         std::hint::black_box(events);
         table.write(&batch.writes).unwrap();
@@ -135,9 +179,9 @@ fn write_bare(log: &Arc<dyn EventLog>, folder: &Path, batches: &[Recorded]) -> D
 }
 
 /// The events of the next batch, decoded, and the offset they reach to.
-fn next(log: &Arc<dyn EventLog>, after: Offset) -> (Vec<RecordedEvent>, Offset) {
+fn next(log: &Arc<dyn EventLog>, partition: Partition, after: Offset) -> (Vec<RecordedEvent>, Offset) {
     let WorkerSettings { batch_commits_max: commits, batch_bytes_max: bytes, .. } = settings();
-    let commits = log.read(PARTITION, after, ReadLimit { commits, bytes }).unwrap();
+    let commits = log.read(partition, after, ReadLimit { commits, bytes }).unwrap();
     let to = commits.last().unwrap().position.offset;
     let decoded = commits.iter().flat_map(|commit| commit.events().unwrap());
     (decoded.map(|event| event.unwrap()).collect(), to)

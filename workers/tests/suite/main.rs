@@ -12,6 +12,7 @@ mod money_stories;
 mod other_logs;
 mod processes;
 mod random_lives;
+mod reconciliation;
 mod redrive;
 mod remembered;
 mod sandbox_provider;
