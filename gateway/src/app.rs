@@ -104,7 +104,10 @@ impl App {
             }
             Some(_) => {}
         }
-        let complaints = self.workers.projections().into_iter().filter_map(|runner| {
+        reasons.extend(self.workers.builds().unready());
+        // A build beside the live one may stand still: nobody reads it.
+        let live = self.workers.projections().into_iter().filter(|runner| runner.live);
+        let complaints = live.filter_map(|runner| {
             let complaint = complaint(&runner)?;
             // Whoever asks a worker operates it; everybody may ask a gateway.
             Some(match runner.state {
@@ -204,6 +207,7 @@ mod tests {
         RunnerStatus {
             projection: "board_v1".into(),
             scope: "jobs/0".into(),
+            live: true,
             state,
             partitions: Default::default(),
             lag_commits: 0,

@@ -1,14 +1,14 @@
 //! Reading your writes: a query that carries a consistency token waits until its read model has seen the command, and a
 //! command until this process's copy of the log has it, whichever server gave the token.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::extract::FromRequestParts;
-use events::Position;
+use events::{Position, log::ReadLimit};
 use http::request::Parts;
-use projections::{DocumentKey, Projection, ProjectionId};
+use projections::{DocumentKey, Projection, ProjectionId, Shape, builds};
 use tokio::time::Instant;
-use workers::{Letter, dead_letters::LETTERS};
+use workers::{Letter, RunState, RunnerStatus, dead_letters::LETTERS};
 
 use crate::{
     app::App,
@@ -128,21 +128,17 @@ impl App {
         projection: &dyn Projection,
         deadline: Instant,
     ) -> Result<(), Problem> {
-        let id = projection.id();
         let mut progress = self.workers.progress();
         loop {
             progress.mark_unchanged();
-            let behind = self.behind(&id, place).await?;
+            // Read each time: a swap meanwhile is to another build, which is as far or further.
+            let live = builds::live_of(self.store.as_ref(), projection).await?;
+            let behind = self.behind(&live, place).await?;
             if behind <= 0 {
-                return self.not_parked(&id, place).await;
+                return self.not_parked(&live, projection, place).await;
             }
             if Instant::now() >= deadline {
-                return Err(Problem::new(
-                    Code::Lagging,
-                    format!("{id} is {behind} commits behind; try again"),
-                )
-                .with("projection", id.to_string())
-                .with("behind_commits", behind));
+                return Err(self.lagging(&live, behind));
             }
             // Another process may run the projector: then nothing ticks here, and looking again is all there is.
             let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
@@ -153,6 +149,16 @@ impl App {
         }
     }
 
+    fn lagging(&self, live: &ProjectionId, behind: i64) -> Problem {
+        let of_it = |runner: &RunnerStatus| runner.projection == live.to_string();
+        let has_stopped = |runner: &RunnerStatus| matches!(runner.state, RunState::Stopped { .. });
+        let stopped = self.workers.projections().iter().any(|runner| of_it(runner) && has_stopped(runner));
+        let why = if stopped { ", and its projector has stopped" } else { "" };
+        Problem::new(Code::Lagging, format!("{live} is {behind} commits behind{why}; try again"))
+            .with("projection", live.to_string())
+            .with("behind_commits", behind)
+    }
+
     /// Offsets between the projection's checkpoint and the command; zero or less when it has passed.
     async fn behind(&self, id: &ProjectionId, place: Place) -> Result<i64, Problem> {
         let checkpoint = self.store.checkpoint(id, place.position.partition).await?;
@@ -161,18 +167,56 @@ impl App {
             - offset.map_or(events::stream::BEFORE_FIRST, |checkpoint| checkpoint.offset))
     }
 
-    /// It was passed: but was it applied, or put aside behind an event of its stream that cannot be?
-    async fn not_parked(&self, id: &ProjectionId, place: Place) -> Result<(), Problem> {
-        let key = DocumentKey { collection: LETTERS.spec.name, key: place.stream.to_string() };
-        let found = self.store.get_many(id, &[key]).await?.pop().flatten();
-        let Some(letter) = found else { return Ok(()) };
-        let letter: Letter = letter.parse().map_err(|error| Problem::internal(&error))?;
-        let head = letter.head.entry.position;
-        if head.partition != place.position.partition || head.offset > place.position.offset {
-            return Ok(());
+    /// It was passed: but was it applied, or put aside behind an event of its sequence that cannot be?
+    async fn not_parked(
+        &self,
+        id: &ProjectionId,
+        projection: &dyn Projection,
+        place: Place,
+    ) -> Result<(), Problem> {
+        let mut sequences = BTreeSet::from([place.stream.to_string()]);
+        if projection.shape() == Shape::Joined {
+            sequences.extend(self.sequences(projection, place.position).await?);
         }
-        Err(Problem::new(Code::Parked, format!("{id} cannot go past the dead letter {}", letter.id))
-            .with("projection", id.to_string())
-            .with("letter", letter.id.to_string()))
+        let key = |key| DocumentKey { collection: LETTERS.spec.name, key };
+        let keys: Vec<DocumentKey> = sequences.into_iter().map(key).collect();
+        for found in self.store.get_many(id, &keys).await?.into_iter().flatten() {
+            let letter: Letter = found.parse().map_err(|error| Problem::internal(&error))?;
+            if has_parked(&letter, place.position) {
+                let detail = format!("{id} cannot go past the dead letter {}", letter.id);
+                return Err(Problem::new(Code::Parked, detail)
+                    .with("projection", id.to_string())
+                    .with("letter", letter.id.to_string()));
+            }
+        }
+        Ok(())
     }
+
+    /// The sequences of the events at `position`, which this copy of the log has.
+    async fn sequences(
+        &self,
+        projection: &dyn Projection,
+        position: Position,
+    ) -> Result<Vec<String>, Problem> {
+        let log = Arc::clone(&self.log);
+        let one = ReadLimit { commits: 1, bytes: 1 };
+        let read = move || log.read(position.partition, position.offset - 1, one);
+        let commits = tokio::task::spawn_blocking(read).await.map_err(|error| Problem::internal(&error))?;
+        let commits = commits.map_err(|error| Problem::unavailable(&error))?;
+        let events = commits.iter().filter_map(|commit| commit.events().ok()).flatten().flatten();
+        Ok(events.map(|event| projection.sequence_key(&event)).collect())
+    }
+}
+
+/// Whether what stands at `position` is the letter's head or waits behind it.
+fn has_parked(letter: &Letter, position: Position) -> bool {
+    let head = letter.head.entry.position;
+    if head.partition == position.partition {
+        return head.offset <= position.offset;
+    }
+    let overflows = letter.overflow.iter().map(|overflow| overflow.first);
+    letter.followers.iter().any(|entry| entry.position == position)
+        || overflows
+            .into_iter()
+            .any(|first| first.partition == position.partition && first.offset <= position.offset)
 }

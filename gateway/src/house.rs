@@ -201,8 +201,7 @@ async fn open_store(settings: &Settings, log: LogId) -> Result<Arc<dyn ReadStore
         workers::drop_foreign(store.as_ref(), log).await.map_err(failed)?;
     }
     for projection in projections_of(settings.role) {
-        let collections = workers::collections_with_ours(projection.collections());
-        store.prepare(&projection.id(), &collections).await.map_err(failed)?;
+        workers::prepare_live(store.as_ref(), projection.as_ref()).await.map_err(failed)?;
     }
     Ok(store)
 }

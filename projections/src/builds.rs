@@ -129,7 +129,7 @@ pub struct BuildRecord {
     pub swap_when_ready: bool,
     /// From where its rate is counted: since when, and how much was folded in then.
     pub counted_from: (Timestamp, i64),
-    /// When another build took its place, real time.
+    /// When another build took its place, or it was given up, real time.
     pub replaced_at: Option<Timestamp>,
     /// What the last comparison with the live build came to.
     pub comparison: Option<Comparison>,

@@ -8,7 +8,7 @@ use events::{
     stream::BEFORE_FIRST,
 };
 use projections::{
-    Batch, DocumentKey, FoldError, Folding, Json, Projection, ProjectionId, ReadStore, StoreError,
+    Batch, DocumentKey, FoldError, Folding, Json, Projection, ProjectionId, ReadStore, StoreError, builds,
 };
 
 use crate::{
@@ -71,10 +71,10 @@ pub async fn rebuild_and_compare(
     scratch: Arc<dyn ReadStore>,
     limit: usize,
 ) -> Result<Vec<Difference>, CompareError> {
-    let id = projection.id();
+    let (id, first) = (builds::live(live, &projection.id()).await?, projection.id());
     let collections = collections_with_ours(projection.collections());
     live.prepare(&id, &collections).await?;
-    scratch.prepare(&id, &collections).await?;
+    scratch.prepare(&first, &collections).await?;
     let partitions: Vec<Partition> =
         log.partitions().into_iter().filter(|p| projection.topics().contains(&p.service)).collect();
     let reached = checkpoints(live, &id, &partitions).await?;
@@ -87,7 +87,7 @@ pub async fn rebuild_and_compare(
     }
     let mut differences = Vec::new();
     for spec in projection.collections() {
-        compare(live, scratch.as_ref(), &id, spec.name, limit, &mut differences).await?;
+        compare((live, &id), (scratch.as_ref(), &first), spec.name, limit, &mut differences).await?;
     }
     if checkpoints(live, &id, &partitions).await? == reached {
         Ok(differences)
@@ -160,15 +160,14 @@ fn not_rebuilt(trouble: Trouble) -> CompareError {
 
 /// Walks both collections by key, like two sorted lists.
 async fn compare(
-    live: &dyn ReadStore,
-    scratch: &dyn ReadStore,
-    id: &ProjectionId,
+    (live, live_id): (&dyn ReadStore, &ProjectionId),
+    (scratch, scratch_id): (&dyn ReadStore, &ProjectionId),
     collection: &'static str,
     limit: usize,
     differences: &mut Vec<Difference>,
 ) -> Result<(), CompareError> {
-    let mut live = Walk::new(live, id, collection);
-    let mut rebuilt = Walk::new(scratch, id, collection);
+    let mut live = Walk::new(live, live_id, collection);
+    let mut rebuilt = Walk::new(scratch, scratch_id, collection);
     while differences.len() < limit {
         let key = match (rebuilt.peek().await?, live.peek().await?) {
             (None, None) => return Ok(()),

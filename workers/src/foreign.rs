@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use events::LogId;
 use projections::{ProjectionId, ReadStore, StoreError};
 
+use crate::builds::books;
+
 /// Drops every projection, in whatever version, that was fed by another log than `log`; gives those that were.
 /// Call it before the projections are prepared and before any worker runs.
 ///
@@ -26,6 +28,11 @@ pub async fn drop_foreign(store: &dyn ReadStore, log: LogId) -> Result<Vec<Proje
         %log, %from, projections = foreign.len(),
         "the read store was built from another log; its read models are dropped and built anew from this one"
     );
+    let names: BTreeSet<&str> = foreign.iter().map(|projection| projection.name.as_str()).collect();
+    for name in names {
+        // Which build was live, and how far each was to come, is as foreign as they are.
+        books::forget(store, name).await?;
+    }
     for projection in &foreign {
         store.drop_projection(projection).await?;
     }

@@ -5,6 +5,7 @@
 //! payment provider. None of it holds state that matters: checkpoints and letters are in the read store, everything else is on the log.
 
 mod backoff;
+pub mod builds;
 pub mod clock;
 pub mod compare;
 
@@ -22,6 +23,7 @@ pub mod settings;
 pub mod status;
 mod workers;
 
+pub use builds::{BuildReport, Builds, BuildsError, ReadModelReport, prepare_live};
 pub use compare::{CompareError, Difference, rebuild_and_compare};
 pub use dead_letters::{Letter, RedriveError, Redriven};
 pub use effects::{BreakerStatus, Effects, EffectsStatus};

@@ -34,7 +34,7 @@ pub struct LettersCursor {
 impl Workers {
     /// Every runner of this process, with its lag. Of one projection there are as many as it has partitions.
     pub fn projections(&self) -> Vec<RunnerStatus> {
-        self.handles.iter().map(|handle| handle.status.snapshot()).collect()
+        self.roster.all().iter().map(|handle| handle.status.snapshot()).collect()
     }
 
     /// Letters of all projections that run here, or of the one called `projection`; at most `limit` (at least 1).
@@ -48,7 +48,7 @@ impl Workers {
         limit: usize,
     ) -> Result<LettersPage, StoreError> {
         let limit = limit.max(1);
-        let mut known = known_projections(&self.handles);
+        let mut known = known_projections(&self.roster.all());
         known.retain(|id| projection.is_none_or(|name| id.name == name));
         let mut items = Vec::new();
         for id in known {
@@ -76,7 +76,7 @@ impl Workers {
     /// # Errors
     /// What the read store says.
     pub async fn letter(&self, id: LetterId) -> Result<Option<Letter>, StoreError> {
-        for projection in known_projections(&self.handles) {
+        for projection in known_projections(&self.roster.all()) {
             if let Some(letter) = dead_letters::show(self.store.as_ref(), &projection, id).await? {
                 return Ok(Some(letter));
             }
@@ -93,7 +93,7 @@ impl Workers {
         let found = self.letter(id).await.map_err(|e| RedriveError::Unavailable(e.to_string()))?;
         let letter = found.ok_or(RedriveError::NotFound)?;
         let (reply, answer) = oneshot::channel();
-        let handle = (self.handles.iter())
+        let handle = (self.roster.all().into_iter())
             .find(|h| h.projection == letter.projection && h.partitions.contains(&letter.partition()))
             .ok_or_else(|| RedriveError::NotHere(letter.projection.to_string()))?;
         let request = Request::Redrive { sequence: letter.sequence, reply };
@@ -101,14 +101,20 @@ impl Workers {
         answer.await.unwrap_or_else(|_| Err(RedriveError::Unavailable("the runner has ended".to_owned())))
     }
 
-    /// Lets the stopped runners of a projection go on; how many there were. What stopped them and is not mended stops
+    /// Whether anything called so runs here, in whatever version and build.
+    pub fn runs(&self, name: &str) -> bool {
+        self.roster.all().iter().any(|handle| handle.projection.name == name)
+    }
+
+    /// Lets the stopped runners of a projection, or of one of its builds, go on; how many there were. What stopped them and is not mended stops
     /// them again.
     pub fn resume(&self, projection: &str) -> usize {
         let stopped = |handle: &&Handle| {
-            handle.projection.name == projection
+            (handle.projection.name == projection || handle.projection.to_string() == projection)
                 && matches!(handle.status.snapshot().state, crate::RunState::Stopped { .. })
         };
-        let resumed = self.handles.iter().filter(stopped);
+        let handles = self.roster.all();
+        let resumed = handles.iter().filter(stopped);
         resumed.filter(|handle| handle.requests.try_send(Request::Resume).is_ok()).count()
     }
 }

@@ -59,7 +59,16 @@ pub struct WorkerSettings {
     pub dispatch_concurrency_max: usize,
     /// Open steps or due timers that are looked at in one round.
     pub dispatch_open_max: usize,
-    /// Steps and timers are looked for at least this often, milliseconds, whatever wakes them otherwise.
+    /// A projection that this release has changed is rebuilt by itself beside the version before it, and swapped in when it
+    /// is ready. Until then the version before answers queries.
+    pub rebuild_changed: bool,
+    /// Documents of each collection that are compared, at most, before a rebuilt read model is ready.
+    pub builds_sample_max: usize,
+    /// While two builds are compared or swapped, the live one stands still for this long at most, milliseconds.
+    pub builds_hold_ms: u64,
+    /// The documents of a build that was given up are removed after this, milliseconds: longer than any query takes.
+    pub builds_drop_after_ms: u64,
+    /// Steps, timers and builds are looked for at least this often, milliseconds, whatever wakes them otherwise.
     pub poll_interval_ms: u64,
     /// A step or timer that was carried out and is still listed after this is tried again, milliseconds.
     pub reissue_after_ms: u64,
@@ -119,6 +128,10 @@ impl Default for WorkerSettings {
             react_concurrency_max: 32,
             dispatch_concurrency_max: 32,
             dispatch_open_max: 2000,
+            rebuild_changed: true,
+            builds_sample_max: 200,
+            builds_hold_ms: 2000,
+            builds_drop_after_ms: 10_000,
             poll_interval_ms: 1000,
             reissue_after_ms: 10_000,
             effects_concurrency_max: 16,

@@ -76,6 +76,8 @@ pub struct RunnerStatus {
     pub projection: String,
     /// The partitions it reads, `jobs/0` or `all`.
     pub scope: String,
+    /// It keeps current what queries read, or process managers; not so for a build beside the live one.
+    pub live: bool,
     /// What it is doing.
     #[serde(flatten)]
     pub state: RunState,
@@ -182,6 +184,7 @@ impl StatusCell {
         let status = RunnerStatus {
             projection,
             scope,
+            live: true,
             state: RunState::Starting,
             partitions: BTreeMap::new(),
             lag_commits: 0,
@@ -203,6 +206,10 @@ impl StatusCell {
 
     pub(crate) fn set_state(&self, state: RunState) {
         self.lock().state = state;
+    }
+
+    pub(crate) fn set_live(&self, live: bool) {
+        self.lock().live = live;
     }
 
     /// Another one works for the scope; how far, this one does not know.

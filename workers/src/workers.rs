@@ -1,17 +1,20 @@
 //! All workers of one process: started together, ended together.
 
 use std::{
-    panic::AssertUnwindSafe,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use events::{Partition, Service, log::EventLog, time::DomainClock};
-use futures_util::FutureExt;
-use projections::{Folding, Projection, ProjectionId, ReadStore, Shape, effects, steps, timers};
+use events::{Service, log::EventLog, time::DomainClock};
+use projections::{Projection, ProjectionId, ReadStore, effects, steps, timers};
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
+    builds::{
+        Builds,
+        keeper::{Keeper, Roster, guarded},
+    },
     clock,
     effects::{Effects, EffectsStatus, OpenEffects},
     fleet::{Fleet, FleetStatus},
@@ -19,14 +22,15 @@ use crate::{
     reconciliation::{self, Reconciler},
     runner::{Handle, Runner, Surroundings, applier::Applier},
     settings::WorkerSettings,
-    status::{RunState, RunnerStatus, describe_metrics},
+    status::{RunnerStatus, describe_metrics},
 };
 
 /// Everything that runs by itself in this process. Dropping it breaks everything off at once, which loses nothing;
 /// [`Workers::shutdown`] lets the transactions under way end first.
 pub struct Workers {
     pub(crate) store: Arc<dyn ReadStore>,
-    pub(crate) handles: Vec<Handle>,
+    pub(crate) roster: Roster,
+    builds: Builds,
     fleet: Option<Arc<Fleet>>,
     steps: PumpCell,
     timers: PumpCell,
@@ -91,29 +95,37 @@ impl Workers {
             own_progress: watch::Sender::new(0),
             shutdown: ends,
         };
+        let (log, settings) = (Arc::clone(&surroundings.log), Arc::clone(&surroundings.settings));
+        let builds = Builds::new(Arc::clone(&store), log, settings, projections);
+        let roster = Roster::default();
         let mut starting = Starting {
             surroundings,
-            handles: Vec::new(),
+            builds: builds.clone(),
+            roster: roster.clone(),
             tasks: JoinSet::new(),
             listings: Listings::default(),
         };
-        starting.start_projections(projections);
+        starting.start_projections();
         let (steps, timers) = starting.start_processes(&processes);
         let effects = effects.and_then(|effects| starting.start_effects(effects));
-        let Starting { handles, tasks, .. } = starting;
-        let tasks = Mutex::new(tasks);
-        Self { store, handles, fleet, steps, timers, effects, progress, shutdown, tasks }
+        let tasks = Mutex::new(starting.tasks);
+        Self { store, roster, builds, fleet, steps, timers, effects, progress, shutdown, tasks }
     }
 
     /// How everything is.
     pub fn status(&self) -> WorkersStatus {
         WorkersStatus {
-            runners: self.handles.iter().map(|handle| handle.status.snapshot()).collect(),
+            runners: self.roster.all().iter().map(|handle| handle.status.snapshot()).collect(),
             steps: self.steps.snapshot(),
             timers: self.timers.snapshot(),
             effects: self.effects.as_ref().map(|(effects, pump)| effects.status(pump.snapshot())),
             fleet: self.fleet.as_ref().map(|fleet| fleet.status()),
         }
+    }
+
+    /// The builds of the read models, as operators see and change them.
+    pub fn builds(&self) -> &Builds {
+        &self.builds
     }
 
     /// Changes whenever a runner of this process has carried out a transaction: who waits for a read model to pass a
@@ -140,7 +152,8 @@ impl Workers {
 /// The workers in the making.
 struct Starting {
     surroundings: Surroundings,
-    handles: Vec<Handle>,
+    builds: Builds,
+    roster: Roster,
     tasks: JoinSet<()>,
     listings: Listings,
 }
@@ -154,7 +167,7 @@ struct Listings {
 }
 
 impl Starting {
-    fn start_projections(&mut self, projections: Vec<Arc<dyn Projection>>) {
+    fn start_projections(&mut self) {
         if self.surroundings.settings.test_clock {
             let Surroundings { log, clock, .. } = &self.surroundings;
             if let Err(error) = clock::catch_up(log.as_ref(), clock, 0) {
@@ -165,18 +178,17 @@ impl Starting {
         if !self.surroundings.settings.projectors {
             return;
         }
-        let runners: usize =
-            projections.iter().map(|projection| self.scopes(projection.as_ref()).len()).sum();
-        let remembered = self.surroundings.settings.documents_remembered_bytes_max / runners.max(1);
-        for projection in projections {
-            let own_progress = match projection.name() {
-                name if name == steps::ID.0 => self.listings.steps.clone(),
-                name if name == timers::ID.0 => self.listings.timers.clone(),
-                name if name == effects::ID.0 => self.listings.effects.clone(),
-                _ => watch::Sender::new(0),
-            };
-            self.start_projection(&projection, own_progress, remembered);
-        }
+        let listings = HashMap::from([
+            (steps::ID.0, self.listings.steps.clone()),
+            (timers::ID.0, self.listings.timers.clone()),
+            (effects::ID.0, self.listings.effects.clone()),
+        ]);
+        let (builds, roster) = (self.builds.clone(), self.roster.clone());
+        let keeper = Keeper::new(builds.clone(), self.surroundings.clone(), roster, listings);
+        self.tasks.spawn(keeper.run());
+        let surroundings = self.surroundings.clone();
+        let fleet = surroundings.fleet.clone();
+        self.tasks.spawn(async move { builds.drive(fleet, surroundings.until_end()).await });
     }
 
     fn start_processes(&mut self, processes: &Arc<dyn Processes>) -> (PumpCell, PumpCell) {
@@ -216,36 +228,6 @@ impl Starting {
         Some((work, status))
     }
 
-    /// The scopes of a projection that may run here, with their partitions: each has a runner.
-    fn scopes(&self, projection: &dyn Projection) -> Vec<(String, Vec<Partition>)> {
-        let partitions = (self.surroundings.log.partitions().into_iter())
-            .filter(|partition| projection.topics().contains(&partition.service));
-        let mut scopes: Vec<(String, Vec<Partition>)> = match projection.shape() {
-            Shape::Partitioned => {
-                partitions.map(|partition| (partition.to_string(), vec![partition])).collect()
-            }
-            Shape::Joined => vec![("all".to_owned(), partitions.collect())],
-        };
-        scopes.retain(|(_, partitions)| self.surroundings.settings.runs(projection.name(), partitions));
-        scopes
-    }
-
-    fn start_projection(
-        &mut self,
-        projection: &Arc<dyn Projection>,
-        own_progress: watch::Sender<u64>,
-        remembered: usize,
-    ) {
-        let surroundings = Surroundings { own_progress, ..self.surroundings.clone() };
-        for (scope, partitions) in self.scopes(projection.as_ref()) {
-            let store = Arc::clone(&surroundings.store);
-            let folding = Folding::new(Arc::clone(projection), store, remembered);
-            let collections = projection.collections();
-            let (runner, handle) = Runner::new(folding, collections, partitions, scope, surroundings.clone());
-            self.spawn(runner, handle);
-        }
-    }
-
     fn start_reactor(&mut self, processes: &Arc<dyn Processes>) {
         let settings = Arc::clone(&self.surroundings.settings);
         let partitions = self.surroundings.log.partitions();
@@ -261,14 +243,8 @@ impl Starting {
 
     fn spawn<A: Applier>(&mut self, runner: Runner<A>, handle: Handle) {
         let status = handle.status.clone();
-        self.handles.push(handle);
-        self.tasks.spawn(async move {
-            if AssertUnwindSafe(runner.run()).catch_unwind().await.is_err() {
-                let reason = "the runner panicked; the process has to be started again".to_owned();
-                tracing::error!(runner = ?status.snapshot().projection, %reason, "runner stopped");
-                status.set_state(RunState::Stopped { reason });
-            }
-        });
+        self.roster.add(handle);
+        self.tasks.spawn(guarded(runner, status));
     }
 
     fn start_pump<W: Work>(&mut self, work: W, listing: watch::Receiver<u64>, status: &PumpCell) {

@@ -4,6 +4,7 @@ mod demo;
 mod log;
 mod log_copy;
 mod logging;
+mod projections;
 mod serve;
 mod token;
 mod user;
@@ -52,6 +53,8 @@ enum Command {
     /// The log itself.
     #[command(subcommand)]
     Log(LogCommand),
+    /// The read models of a running server: how far they are, rebuilding, comparing, swapping.
+    Projections(projections::Projections),
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,15 +79,19 @@ enum LogCommand {
     Backup(log::BackUp),
 }
 
-/// How a command ends: 0 ok, 1 error, 2 usage, 7 unreachable, 130 interrupted.
+/// How a command ends: 0 ok, 1 error, 2 usage, 3 nothing found, 7 unreachable, 8 denied, 130 interrupted.
 #[derive(Debug)]
 pub enum Failure {
     /// It did not work out.
     Error(String),
     /// It was asked for in a way that makes no sense.
     Usage(String),
+    /// There is no such thing.
+    NotFound(String),
     /// The server does not answer.
     Unreachable(String),
+    /// The server does not let this caller.
+    Denied(String),
     /// Somebody pressed Ctrl-C, or the system ends it.
     Interrupted(String),
 }
@@ -94,7 +101,9 @@ impl Failure {
         match self {
             Self::Error(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
+            Self::NotFound(_) => ExitCode::from(3),
             Self::Unreachable(_) => ExitCode::from(7),
+            Self::Denied(_) => ExitCode::from(8),
             Self::Interrupted(_) => ExitCode::from(130),
         }
     }
@@ -103,9 +112,12 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Error(text) | Self::Usage(text) | Self::Unreachable(text) | Self::Interrupted(text) => {
-                f.write_str(text)
-            }
+            Self::Error(text)
+            | Self::Usage(text)
+            | Self::NotFound(text)
+            | Self::Unreachable(text)
+            | Self::Denied(text)
+            | Self::Interrupted(text) => f.write_str(text),
         }
     }
 }
@@ -154,6 +166,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::Log(LogCommand::Verify(asked))) => log::verify(layers()?.settings()?, asked),
         Some(Command::Log(LogCommand::Backup(asked))) => log::back_up(&layers()?.settings()?, &asked),
         Some(Command::Log(LogCommand::Copy(asked))) => log_copy::copy(layers()?.settings()?, &asked),
+        Some(Command::Projections(asked)) => projections::run(&layers()?.settings()?, &asked),
         Some(Command::Openapi) => print(&openapi_text(&openapi::document(&routes::operations()))),
     }
 }

@@ -81,6 +81,18 @@ codes! {
     ProjectionStopped = 409 "projection_stopped", "The projection has stopped";
     /// The wallet has less available than that.
     InsufficientFunds = 409 "insufficient_funds", "There is not enough";
+    /// Something else is under way with the builds of this read model: look at it, and try again.
+    BuildUnderWay = 409 "build_under_way", "Something else is under way";
+    /// The build is not as far as that: see its state.
+    BuildNotReady = 409 "build_not_ready", "The build is not ready";
+    /// The build differs from the live one, though both are of the same version. It can be swapped in by force.
+    BuildDiffers = 409 "build_differs", "The build differs";
+    /// The build answers queries: swap another one in first.
+    BuildIsLive = 409 "build_is_live", "The build is live";
+    /// The build did not come up to the live one within the time for which that may stand still.
+    BuildBehind = 409 "build_behind", "The build is behind";
+    /// The two builds could not be brought to the same positions, so they were not compared: try again.
+    BuildsNotTogether = 409 "builds_not_together", "The builds did not come together";
     /// `If-Match` names another version than the current one: read again, decide again.
     VersionMismatch = 412 "version_mismatch", "The version is another";
     /// The body is larger than the server takes, or the command's events would be.

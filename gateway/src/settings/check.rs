@@ -84,6 +84,8 @@ impl Checks<'_> {
             ("workers.effect_asked_after_ms", settings.workers.effect_asked_after_ms),
             ("workers.breaker_failures_max", settings.workers.breaker_failures_max as u64),
             ("workers.breaker_pause_first_ms", settings.workers.breaker_pause_first_ms),
+            ("workers.builds_sample_max", settings.workers.builds_sample_max as u64),
+            ("workers.builds_hold_ms", settings.workers.builds_hold_ms),
             ("policy.bids_per_job_max", policy.bids_per_job_max as u64),
             ("policy.milestones_per_bid_max", policy.milestones_per_bid_max as u64),
         ];

@@ -28,6 +28,7 @@ mod payments;
 mod payouts;
 mod problems;
 mod production;
+mod read_models;
 mod settings;
 mod stories;
 mod webhooks;

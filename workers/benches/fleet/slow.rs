@@ -64,6 +64,18 @@ impl ReadStore for Slow {
     fn find(&self, query: Query) -> StoreFuture<'_, Page<Json>> {
         self.inner.find(query)
     }
+    fn origins(&self) -> StoreFuture<'_, Vec<(ProjectionId, events::LogId)>> {
+        self.inner.origins()
+    }
+    fn scan<'a>(
+        &'a self,
+        projection: &'a ProjectionId,
+        collection: &'static str,
+        after: Option<String>,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<(String, Json)>> {
+        self.inner.scan(projection, collection, after, limit)
+    }
     fn explain(&self, query: Query) -> StoreFuture<'_, String> {
         self.inner.explain(query)
     }

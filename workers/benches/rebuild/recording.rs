@@ -80,6 +80,18 @@ impl ReadStore for Recording {
     fn find(&self, query: Query) -> Answer<'_, Page<Json>> {
         self.store.find(query)
     }
+    fn origins(&self) -> Answer<'_, Vec<(ProjectionId, events::LogId)>> {
+        self.store.origins()
+    }
+    fn scan<'a>(
+        &'a self,
+        id: &'a ProjectionId,
+        collection: &'static str,
+        after: Option<String>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(String, Json)>> {
+        self.store.scan(id, collection, after, limit)
+    }
     fn explain(&self, query: Query) -> Answer<'_, String> {
         self.store.explain(query)
     }

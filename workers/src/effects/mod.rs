@@ -29,7 +29,7 @@ use events::{
 };
 use metrics::counter;
 use projections::{
-    PageRequest, Projection, ReadStore, StoreError,
+    PageRequest, ReadStore, StoreError,
     effects::{self, EffectKind, OpenEffect},
 };
 use serde::Serialize;
@@ -41,9 +41,9 @@ pub use breaker::BreakerStatus;
 
 use crate::{
     backoff::growing,
+    builds::prepare_live,
     payments::{Order, PaymentProvider, ProviderError, Reference, Standing, State},
     processes::{Listed, PumpStatus, Share, Work, origin_of},
-    runner::progress::collections_with_ours,
     settings::WorkerSettings,
 };
 
@@ -283,9 +283,7 @@ impl Work for OpenEffects {
     const KIND: &'static str = "effect";
 
     async fn prepare(&self) -> Result<(), StoreError> {
-        let projection = effects::Effects;
-        let collections = collections_with_ours(projection.collections());
-        self.store.prepare(&projection.id(), &collections).await
+        prepare_live(self.store.as_ref(), &effects::Effects).await
     }
 
     async fn list(&self, limit: usize) -> Result<Listed<Self>, StoreError> {

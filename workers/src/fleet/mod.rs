@@ -91,6 +91,12 @@ impl Fleet {
         self.chairs().iter().any(|(of, chair)| chair.is_held() && is_it(of, chair))
     }
 
+    /// Whether this process holds this scope of this build.
+    pub(crate) fn holds_build(&self, build: &ProjectionId, scope: &str) -> bool {
+        let is_it = |of: &Scope, chair: &Chair| chair.projection == *build && of.scope == scope;
+        self.chairs().iter().any(|(of, chair)| chair.is_held() && is_it(of, chair))
+    }
+
     /// Whether this process holds any scope of the projection.
     pub(crate) fn holds_any(&self, projection: &str) -> bool {
         self.chairs().values().any(|chair| chair.projection.name == projection && chair.is_held())

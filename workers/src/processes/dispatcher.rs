@@ -5,12 +5,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use commands::process::ProcessError;
 use events::StreamId;
 use projections::{
-    PageRequest, Projection, ReadStore, StoreError,
+    PageRequest, ReadStore, StoreError,
     steps::{self, OpenStep},
 };
 
 use super::{Processes, Share, pump::Work};
-use crate::runner::progress::collections_with_ours;
+use crate::builds::prepare_live;
 
 /// The open steps of the read model `steps`.
 #[derive(Clone)]
@@ -29,9 +29,7 @@ impl Work for Steps {
     const KIND: &'static str = "step";
 
     async fn prepare(&self) -> Result<(), StoreError> {
-        let projection = steps::Steps;
-        let collections = collections_with_ours(projection.collections());
-        self.store.prepare(&projection.id(), &collections).await
+        prepare_live(self.store.as_ref(), &steps::Steps).await
     }
 
     /// The last open step of every manager: issuing it carries out those before it too.

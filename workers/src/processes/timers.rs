@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use commands::process::ProcessError;
 use events::{StreamId, Timestamp, time::DomainClock};
 use projections::{
-    Filter, Order, PageRequest, Projection, ReadStore, Reader, StoreError,
+    Filter, Order, PageRequest, ReadStore, Reader, StoreError,
     timers::{self, TIMERS, Timer},
 };
 
 use super::{Processes, Share, pump::Work};
-use crate::runner::progress::collections_with_ours;
+use crate::builds::prepare_live;
 
 /// The due timers of the read model `timers`.
 #[derive(Clone)]
@@ -30,9 +30,7 @@ impl Work for DueTimers {
     const KIND: &'static str = "timer";
 
     async fn prepare(&self) -> Result<(), StoreError> {
-        let projection = timers::Timers;
-        let collections = collections_with_ours(projection.collections());
-        self.store.prepare(&projection.id(), &collections).await
+        prepare_live(self.store.as_ref(), &timers::Timers).await
     }
 
     async fn list(&self, limit: usize) -> Result<Vec<(Self::Key, Timer)>, StoreError> {

@@ -46,7 +46,14 @@ impl<A: Applier> Runner<A> {
     pub(super) async fn apply_next(&mut self, progress: &mut Progress) -> Result<Did, Trouble> {
         let after = rotated(progress.all_reached(), self.rotation);
         self.rotation = self.rotation.wrapping_add(1);
-        let next = self.ahead.take(&self.source, after.clone()).await?;
+        let mut next = self.ahead.take(&self.source, after.clone()).await?;
+        if let Some(hold) = &progress.hold {
+            let reached = |commit: &DecodedCommit| progress.reached(commit.position.partition);
+            let allowed = |commit: &DecodedCommit| {
+                commit.position.offset <= hold.limit(commit.position.partition, reached(commit))
+            };
+            next.commits.retain(allowed);
+        }
         if next.commits.is_empty() {
             self.report(progress, &next.ends, None);
             return Ok(Did::Nothing);

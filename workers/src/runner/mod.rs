@@ -13,7 +13,7 @@ use events::{
     log::{EventLog, LogError},
     time::DomainClock,
 };
-use projections::{CollectionSpec, ProjectionId, ReadStore, StoreError};
+use projections::{CollectionSpec, ProjectionId, ReadStore, StoreError, builds};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) mod applier;
@@ -22,6 +22,7 @@ mod holding;
 pub(crate) mod progress;
 pub(crate) mod redrive;
 pub(crate) mod source;
+mod still;
 
 use applier::Applier;
 use progress::{Draft, Progress, collections_with_ours};
@@ -144,6 +145,8 @@ pub(crate) struct Runner<A> {
     /// Which partition is served first in the next batch.
     rotation: usize,
     ahead: Ahead,
+    /// Its documents were given up: it has nothing to do any more.
+    dropped: bool,
 }
 
 /// What a turn came to.
@@ -189,6 +192,7 @@ impl<A: Applier> Runner<A> {
             rate,
             rotation: 0,
             ahead: Ahead::default(),
+            dropped: false,
         };
         (runner, handle)
     }
@@ -199,7 +203,7 @@ impl<A: Applier> Runner<A> {
         // A checkpoint beyond the end of the log means lost history when the process starts and its copy of the log has
         // caught up. After another runner has written it only means that this copy is behind that runner's.
         let mut within = true;
-        while !self.surroundings.ends() {
+        while !self.surroundings.ends() && !self.dropped {
             let Err(trouble) = self.keep_going(within, &mut backoff).await else { continue };
             within &= matches!(trouble, Trouble::Behind(_));
             match trouble {
@@ -239,11 +243,16 @@ impl<A: Applier> Runner<A> {
         self.status.set_state(RunState::Ended);
     }
 
-    /// Reads everything anew and takes turn after turn; `Ok` when the process ends or the scope is another's.
+    /// Reads everything anew and takes turn after turn; `Ok` when the process ends, the scope is another's,
+    /// is held otherwise, or is to be no more.
     async fn keep_going(&mut self, within: bool, backoff: &mut Backoff) -> Result<(), Trouble> {
         let store = Arc::clone(&self.surroundings.store);
         // Read with the progress, and as good as it is.
         self.applier.forget();
+        if !builds::is_kept(store.as_ref(), self.applier.id()).await? {
+            self.dropped = true;
+            return Ok(());
+        }
         store.prepare(self.applier.id(), &self.collections).await?;
         let Some(holder) = self.attain().await? else { return Ok(()) };
         let mut progress = Progress::load(
@@ -264,7 +273,18 @@ impl<A: Applier> Runner<A> {
                 return Ok(());
             }
             self.accept_all();
-            let redriven = self.redrive(&mut progress).await?;
+            if self.stands_still(&mut progress).await? {
+                self.status.set_state(RunState::Waiting);
+                if self.turn_has_changed(&progress).await? {
+                    return Ok(());
+                }
+                continue;
+            }
+            // Letters change documents, and leave checkpoints as they are: not while somebody compares.
+            let redriven = match progress.hold {
+                Some(_) => Did::Nothing,
+                None => self.redrive(&mut progress).await?,
+            };
             let applied = self.apply_next(&mut progress).await?;
             backoff.reset();
             if matches!((redriven, applied), (Did::Nothing, Did::Nothing)) {

@@ -4,7 +4,8 @@
 //! and writes the next one, beside the compare-and-set of its checkpoints. So whatever another runner wrote meanwhile
 //! to the same scope, in another partition or by a redrive that moves no checkpoint, fences what was prepared before.
 //! Where several worker processes share the read store, the turn also says who holds the scope ([`crate::fleet`]): it is
-//! taken and released by compare-and-set on that same document, so whoever lost it is fenced like everybody else.
+//! taken and released by compare-and-set on that same document, so whoever lost it is fenced like everybody else. In the
+//! same way runners are held still for a moment, whichever process has them ([`crate::builds::hold`]).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use super::{Trouble, source::Source};
 use crate::{
+    builds::hold::Hold,
     dead_letters::{Blocked, BlockedAt, LETTERS, Letter, Parking},
     documents::{self, Json},
     fleet::WorkerId,
@@ -35,7 +37,7 @@ pub fn collections_with_ours(declared: &[CollectionSpec]) -> Vec<CollectionSpec>
 }
 
 /// How often a scope was written, and by whom last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Turn {
     transactions: u64,
     /// Told apart from whoever writes as often to a read model that was dropped and is built again.
@@ -44,6 +46,9 @@ pub(crate) struct Turn {
     /// Who holds the scope; nobody where the read store belongs to one process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     holder: Option<WorkerId>,
+    /// That the scope has to stand still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
 }
 
 impl Turn {
@@ -52,9 +57,14 @@ impl Turn {
         self.holder
     }
 
+    /// That the scope has to stand still.
+    pub(crate) fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
+    }
+
     /// The next turn, with this holder.
     fn next(self, by: Uuid, holder: Option<WorkerId>) -> Self {
-        Self { transactions: self.transactions + 1, by, holder }
+        Self { transactions: self.transactions + 1, by, holder, hold: self.hold }
     }
 }
 
@@ -68,6 +78,8 @@ pub(crate) struct Progress {
     by: Uuid,
     /// Who holds the scope while this runner writes.
     holder: Option<WorkerId>,
+    /// That the scope has to stand still.
+    pub(super) hold: Option<Hold>,
     pub(crate) blocked: Blocked,
 }
 
@@ -97,7 +109,8 @@ impl Progress {
         let ends: BTreeMap<Partition, Offset> = source.ends(partitions.to_vec()).await?.into_iter().collect();
         // The turn is read first: whatever changes while the rest is read fences the next transaction.
         let turn = read_turn(store, projection, scope).await?;
-        if holder.is_some() && decode_turn(turn.as_ref())?.holder != holder {
+        let read = decode_turn(turn.as_ref())?;
+        if holder.is_some() && read.holder != holder {
             return Err(Trouble::Fenced);
         }
         let mut checkpoints = BTreeMap::new();
@@ -120,7 +133,16 @@ impl Progress {
         }
         let blocked = load_blocked(store, projection, partitions).await?;
         let (projection, scope) = (projection.clone(), scope.to_owned());
-        Ok(Self { projection, scope, checkpoints, turn, by: Uuid::now_v7(), holder, blocked })
+        Ok(Self {
+            projection,
+            scope,
+            checkpoints,
+            turn,
+            by: Uuid::now_v7(),
+            holder,
+            hold: read.hold,
+            blocked,
+        })
     }
 
     /// The last offset of the partition that is folded in.
@@ -164,7 +186,8 @@ impl Progress {
             }
         }
         let turn = decode_turn(self.turn.as_ref())?;
-        let next = documents::encode(&turn.next(self.by, self.holder))?;
+        // A hold whose time is over goes with the first transaction behind it: whoever placed it can see that.
+        let next = documents::encode(&Turn { hold: self.hold.clone(), ..turn.next(self.by, self.holder) })?;
         let outcome = draft.parking.outcome();
         let (letter_writes, mut unchanged) = draft.parking.into_writes()?;
         writes.extend(letter_writes);
@@ -213,9 +236,71 @@ pub(crate) async fn hand_over(
     holder: Option<WorkerId>,
 ) -> Result<(), StoreError> {
     let next = decode_turn(seen.as_ref())?.next(Uuid::now_v7(), holder);
-    let writes = vec![Write { document: turn_key(scope), value: Some(documents::encode(&next)?) }];
+    write_turn(store, projection, scope, seen, &next).await
+}
+
+async fn write_turn(
+    store: &dyn ReadStore,
+    projection: &ProjectionId,
+    scope: &str,
+    seen: Option<Json>,
+    next: &Turn,
+) -> Result<(), StoreError> {
+    let writes = vec![Write { document: turn_key(scope), value: Some(documents::encode(next)?) }];
     let unchanged = vec![Write { document: turn_key(scope), value: seen }];
     store.commit(Batch { projection: projection.clone(), writes, advances: Vec::new(), unchanged }).await
+}
+
+/// So often a turn is tried to be taken from a runner that never pauses, before it is given up.
+const HOLD_TRIES: usize = 200;
+
+/// From now on the scope is held: no transaction that was prepared before is carried out.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn hold_scope(
+    store: &dyn ReadStore,
+    projection: &ProjectionId,
+    scope: &str,
+    hold: &Hold,
+) -> Result<(), StoreError> {
+    for _ in 0..HOLD_TRIES {
+        let seen = read_turn(store, projection, scope).await?;
+        let turn = decode_turn(seen.as_ref())?;
+        let holder = turn.holder;
+        let next = Turn { hold: Some(hold.clone()), ..turn.next(Uuid::now_v7(), holder) };
+        match write_turn(store, projection, scope, seen, &next).await {
+            Err(StoreError::Fenced) => {}
+            outcome => return outcome,
+        }
+    }
+    Err(StoreError::Unavailable(format!("{projection} {scope} never pauses")))
+}
+
+/// The scope is held no more, if it was by this hold.
+///
+/// # Errors
+/// What the store says.
+pub(crate) async fn release_scope(
+    store: &dyn ReadStore,
+    projection: &ProjectionId,
+    scope: &str,
+    hold: Uuid,
+) -> Result<(), StoreError> {
+    for _ in 0..HOLD_TRIES {
+        let seen = read_turn(store, projection, scope).await?;
+        let turn = decode_turn(seen.as_ref())?;
+        if turn.hold.as_ref().is_none_or(|held| held.id != hold) {
+            return Ok(());
+        }
+        let holder = turn.holder;
+        let next = Turn { hold: None, ..turn.next(Uuid::now_v7(), holder) };
+        match write_turn(store, projection, scope, seen, &next).await {
+            Err(StoreError::Fenced) => {}
+            outcome => return outcome,
+        }
+    }
+    Err(StoreError::Unavailable(format!("{projection} {scope} never pauses")))
 }
 
 async fn read_turn(

@@ -13,6 +13,7 @@ mod other_logs;
 mod processes;
 mod random_lives;
 mod reconciliation;
+mod rebuilds;
 mod redrive;
 mod remembered;
 mod sandbox_provider;

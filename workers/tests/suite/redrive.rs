@@ -231,7 +231,7 @@ async fn a_batch_that_was_prepared_before_anothers_redrive_is_fenced() {
         let quick = Arc::clone(&quick);
         async move { quick.retry(letter.id).await }
     });
-    until("the letter was looked up", || async { quick_store.answered() == 1 }).await;
+    until("the letter was looked up", || async { quick_store.found() == 1 }).await;
     quick_store.let_go();
     assert_eq!(retry.await.unwrap().unwrap().left, None);
     quick_store.crashed.notified().await;

@@ -1,5 +1,6 @@
 //! What operators look at and turn: the log, the test clock.
 
+mod builds;
 mod dead_letters;
 mod projections;
 mod test_clock;
@@ -21,8 +22,6 @@ pub fn routes(profile: Profile) -> Vec<Route> {
         get("/ops/log", log).named("opsLog", "How the log is, and where each partition ends"),
         get("/ops/projections", projections::list)
             .named("opsProjections", "What runs by itself here, how far it is, and what is wrong with it"),
-        post("/ops/projections/{projection}/resume", projections::resume)
-            .named("opsResumeProjection", "Let the stopped runners of a projection go on"),
         get("/ops/dead-letters", dead_letters::list)
             .named("opsDeadLetters", "Sequences that are blocked by an event that cannot be applied"),
         get("/ops/dead-letters/{letter}", dead_letters::one).named("opsDeadLetter", "One dead letter"),
@@ -33,6 +32,7 @@ pub fn routes(profile: Profile) -> Vec<Route> {
             )
             .problems([Code::ProjectionStopped, Code::Overloaded, Code::Unavailable]),
     ];
+    routes.extend(builds::routes());
     if profile == Profile::Development {
         routes.push(
             post("/ops/test-clock", test_clock::advance)

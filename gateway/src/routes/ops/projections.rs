@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use workers::{EffectsStatus, FleetStatus, PumpStatus, RunState, RunnerStatus};
 
+use super::builds::{self, ReadModel};
 use crate::{
     app::App,
-    http::{Answer, Path, Problem},
+    http::{Answer, Problem},
     security::OperatorCaller,
 };
 
@@ -26,6 +27,10 @@ pub struct WorkersReport {
     effects: Option<EffectsReport>,
     /// The worker processes over the same read store, as this one last saw them; null where there can be no others.
     fleet: Option<FleetReport>,
+    /// The read models with their builds.
+    read_models: Vec<ReadModel>,
+    /// Why the read models are not listed: the read store does not answer.
+    read_models_trouble: Option<String>,
 }
 
 /// Who is there, and who has what.
@@ -95,6 +100,8 @@ pub struct RunnerReport {
     projection: String,
     /// The partitions it reads.
     scope: String,
+    /// It keeps current what queries read, or process managers; not so for a build beside the live one.
+    live: bool,
     /// `starting`, `standby`, `running`, `waiting`, `retrying`, `stopped` or `ended`.
     state: &'static str,
     /// Why it retries or has stopped.
@@ -174,6 +181,7 @@ impl From<RunnerStatus> for RunnerReport {
         Self {
             projection: runner.projection,
             scope: runner.scope,
+            live: runner.live,
             state,
             reason,
             held_by,
@@ -208,42 +216,18 @@ pub(super) async fn list(
     _: OperatorCaller,
 ) -> Result<Answer<WorkersReport>, Problem> {
     let status = app.workers.status();
+    // What runs here is told even when the read store is away.
+    let (read_models, read_models_trouble) = match builds::all(&app).await {
+        Ok(read_models) => (read_models, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
     Ok(Answer::new(WorkersReport {
         runners: status.runners.into_iter().map(RunnerReport::from).collect(),
         steps: status.steps.into(),
         timers: status.timers.into(),
         effects: status.effects.map(EffectsReport::from),
         fleet: status.fleet.map(FleetReport::from),
+        read_models,
+        read_models_trouble,
     }))
-}
-
-/// Which projection.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct ProjectionPath {
-    /// Its name, without version.
-    projection: String,
-}
-
-/// What goes on again.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Resumed {
-    /// Runners that had stopped and were told to go on. What stopped them and is not mended stops them again.
-    runners: usize,
-}
-
-pub(super) async fn resume(
-    State(app): State<App>,
-    OperatorCaller(caller): OperatorCaller,
-    Path(ProjectionPath { projection }): Path<ProjectionPath>,
-) -> Result<Answer<Resumed>, Problem> {
-    let runners = app.workers.projections();
-    let of_name = |runner: &RunnerStatus| {
-        runner.projection.rsplit_once("_v").is_some_and(|(name, _)| name == projection)
-    };
-    let known = runners.iter().any(of_name);
-    if !known {
-        return Err(Problem::not_found());
-    }
-    tracing::info!(%projection, by = %caller.actor, "resuming a projection");
-    Ok(Answer::new(Resumed { runners: app.workers.resume(&projection) }))
 }

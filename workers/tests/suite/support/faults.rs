@@ -37,6 +37,7 @@ pub struct FaultyStore {
     operations: AtomicU64,
     answered: AtomicU64,
     trails_read: AtomicU64,
+    found: AtomicU64,
     /// Told when the crash has come, or a transaction waits.
     pub crashed: Notify,
 }
@@ -93,6 +94,11 @@ impl FaultyStore {
         self.answered.load(Ordering::SeqCst)
     }
 
+    /// Queries that were answered.
+    pub fn found(&self) -> u64 {
+        self.found.load(Ordering::SeqCst)
+    }
+
     /// Trails that were asked for.
     pub fn trails_read(&self) -> u64 {
         self.trails_read.load(Ordering::SeqCst)
@@ -112,6 +118,7 @@ impl FaultyStore {
             operations: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             trails_read: AtomicU64::new(0),
+            found: AtomicU64::new(0),
             crashed: Notify::new(),
         })
     }
@@ -227,7 +234,23 @@ impl ReadStore for FaultyStore {
         Box::pin(self.meet(false, self.inner.checkpoint(projection, partition)))
     }
     fn find(&self, query: Query) -> StoreFuture<'_, Page<Json>> {
-        Box::pin(self.meet(false, self.inner.find(query)))
+        Box::pin(async {
+            let answer = self.meet(false, self.inner.find(query)).await;
+            self.found.fetch_add(1, Ordering::SeqCst);
+            answer
+        })
+    }
+    fn origins(&self) -> StoreFuture<'_, Vec<(ProjectionId, events::LogId)>> {
+        Box::pin(self.meet(false, self.inner.origins()))
+    }
+    fn scan<'a>(
+        &'a self,
+        projection: &'a ProjectionId,
+        collection: &'static str,
+        after: Option<String>,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<(String, Json)>> {
+        Box::pin(self.meet(false, self.inner.scan(projection, collection, after, limit)))
     }
     fn explain(&self, query: Query) -> StoreFuture<'_, String> {
         self.inner.explain(query)

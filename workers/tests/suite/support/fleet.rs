@@ -110,6 +110,18 @@ impl ReadStore for OwnStore {
     fn find(&self, query: Query) -> StoreFuture<'_, Page<Json>> {
         self.met(self.inner.find(query))
     }
+    fn origins(&self) -> StoreFuture<'_, Vec<(ProjectionId, events::LogId)>> {
+        self.met(self.inner.origins())
+    }
+    fn scan<'a>(
+        &'a self,
+        projection: &'a ProjectionId,
+        collection: &'static str,
+        after: Option<String>,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<(String, Json)>> {
+        self.met(self.inner.scan(projection, collection, after, limit))
+    }
     fn explain(&self, query: Query) -> StoreFuture<'_, String> {
         self.inner.explain(query)
     }

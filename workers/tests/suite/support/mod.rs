@@ -5,6 +5,7 @@ pub mod fleet;
 pub mod market;
 pub mod projections;
 pub mod provider;
+pub mod rebuilds;
 pub mod till;
 
 use std::{future::Future, sync::Arc, time::Duration};

@@ -29,6 +29,8 @@ pub struct Trails {
     panics: bool,
     by_stream: bool,
     strict: bool,
+    version: u32,
+    bugs: Mutex<BTreeSet<(StreamId, Version)>>,
 }
 
 impl Trails {
@@ -73,7 +75,19 @@ impl Trails {
             panics: false,
             by_stream: false,
             strict: false,
+            version: 1,
+            bugs: Mutex::default(),
         }
+    }
+
+    /// Like [`Trails::partitioned`], as a later release folds it: it leaves out the first event of each stream.
+    pub fn changed() -> Arc<Self> {
+        Arc::new(Self { version: 2, ..Self::of("trails", Shape::Partitioned, u128::MAX) })
+    }
+
+    /// From now on, this event is passed over, as if it had been forgotten.
+    pub fn pass_over(&self, stream: StreamId, version: Version) {
+        self.bugs.lock().unwrap().insert((stream, version));
     }
 
     /// From now on, this event cannot be applied.
@@ -110,7 +124,7 @@ impl Projection for Trails {
         self.name
     }
     fn version(&self) -> u32 {
-        1
+        self.version
     }
     fn topics(&self) -> &'static [Service] {
         &[Service::Jobs]
@@ -128,6 +142,10 @@ impl Projection for Trails {
         self.halts
     }
     fn apply(&self, event: &RecordedEvent, view: &mut View) -> Result<Applied, ApplyError> {
+        let passed_over = self.bugs.lock().unwrap().contains(&(event.stream, event.version));
+        if passed_over || (self.version > 1 && event.version == 1) {
+            return Ok(Applied::Skipped("the test says so"));
+        }
         let key = self.key(event.stream);
         let mut trail = view.get(&TRAILS, &key)?.unwrap_or_default();
         let versions = trail.versions.entry(event.stream.to_string()).or_default();
