@@ -127,6 +127,7 @@ fn change(event: &Event) -> Option<Change> {
         | Event::Funding(_)
         | Event::Release(_)
         | Event::PayoutRun(_)
+        | Event::Reconciliation(_)
         | Event::TestClock(_) => None,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use commands::Aggregate;
 use events::Event;
 use projections::{
-    Collection, ProjectionId, bids_by_job, bids_by_worker, board, contract_detail, job_detail,
+    Collection, ProjectionId, bids_by_job, bids_by_worker, board, contract_detail, effects, job_detail,
     money::{
         deadlines, escrows, ledger, methods, payments, payouts, statement, transfers, unreconciled, wallets,
         webhook_log,
@@ -69,6 +69,7 @@ impl Catalogue {
         self.add_documents(sessions::ID, &sessions::SESSIONS);
         self.add_documents(timers::ID, &timers::TIMERS);
         self.add_documents(steps::ID, &steps::STEPS);
+        self.add_documents(effects::ID, &effects::EFFECTS);
         self.add_read_models_of_money();
     }
 

@@ -313,8 +313,8 @@ mod tests {
         let live = json!({ "build": "board_v1", "state": "live", "folded": 10, "of": 10, "trouble": "x" });
         let model = json!({ "projection": "board", "live": "board_v1", "builds": [live, differing] });
         let lines: Vec<String> = status(&model).lines().map(str::to_owned).collect();
-        assert_eq!(lines[0], "READ MODEL  BUILD        STATE             FOLDED                   NOTE");
-        assert_eq!(lines[1], "board       board_v1     live              10/10 100 %              x");
+        assert_eq!(lines[0], "READ MODEL  BUILD        STATE             FOLDED                  NOTE");
+        assert_eq!(lines[1], "board       board_v1     live              10/10 100 %             x");
         assert_eq!(
             lines[2],
             "board       board_v1_b1  differs (paused)  5/10 50 % 2/s 3 s left  1 of 7 documents differ"

@@ -83,10 +83,8 @@ async fn the_board_is_rebuilt_compared_swapped_and_dropped_while_it_answers() {
     let compared = ask("/ops/projections/board_v1_b1/compare", json!({ "seed": 4 })).await;
     assert_eq!(compared.expect(StatusCode::OK).body["seed"], 4);
 
-    last = {
-        publish().await;
-        publish().await
-    };
+    publish().await;
+    let last = publish().await;
     assert_eq!(on_board(&last).await, 3);
     let swapped = ask(&format!("{board}/swap"), json!({})).await.expect(StatusCode::OK);
     assert_eq!(swapped.text("/live"), "board_v1_b1");

@@ -251,7 +251,7 @@ async fn where_several_workers_share_the_work_a_step_is_issued_by_one_of_them_an
     let start = || start(&crew.house, &managers, &DomainClock::new(), patient.clone());
     let mut workers = vec![start(), start(), start()];
     let everybody_has_some = |workers: &[Workers]| {
-        workers.iter().all(|w| w.status().runners.iter().any(|r| r.projection == "steps_v1" && holds(r)))
+        workers.iter().all(|w| w.status().runners.iter().any(|r| r.projection == "steps_v2" && holds(r)))
     };
     until("the work is spread", || async { everybody_has_some(&workers) }).await;
     for number in 0..12 {

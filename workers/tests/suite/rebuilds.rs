@@ -185,7 +185,7 @@ async fn a_rebuild_that_is_broken_off_anywhere_goes_on_and_comes_to_the_same() {
     for seed in 0..4 {
         let (house, trails) =
             (house(), if seed % 2 == 0 { Trails::partitioned() } else { Trails::joined(2) });
-        write(&house, 12).await;
+        write(&house, 60).await;
         let mut random = StdRng::seed_from_u64(seed);
         let slow = WorkerSettings { batch_commits_max: 1, ..quick() };
         let start = || {
@@ -394,7 +394,7 @@ async fn a_swap_whose_process_died_is_called_off_by_the_runners_it_held() {
     until_caught_up(&workers, house.log.as_ref()).await;
     let rebuilt = workers.builds().rebuild("trails", "a test", false).await.unwrap();
     until_state(&workers, &rebuilt, BuildState::Ready).await;
-    leave_a_swap_behind(&house, &trails.id(), &rebuilt, 300).await;
+    leave_a_swap_behind(&house, &trails.id(), &rebuilt, 3000).await;
     assert!(matches!(workers.builds().swap(&rebuilt, false).await, Err(BuildsError::UnderWay(_))));
     write(&house, 1).await;
     assert_eq!(queried(house.store.as_ref(), &trails, stream(0)).await.unwrap().len(), 4, "it stands still");
