@@ -14,7 +14,7 @@ use events::{
     time::DomainClock,
 };
 use projections::{
-    Projection, ReadStore, StoreOptions, effects,
+    Projection, ReadStore, StoreError, effects,
     money::{ledger, unreconciled},
     steps, timers,
 };
@@ -38,6 +38,8 @@ use crate::{
 /// How long a command at the command line waits for what others have written.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long a process that starts pauses before it asks again for a read store that is away.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the house could not be opened, in words for who starts it.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +126,7 @@ impl House {
         let clock = DomainClock::new();
         let executor = start_executor(&settings, &log, &clock)?;
         set_clock(&settings, &executor, &clock).await?;
-        let store = open_store(&settings, log.id()).await?;
+        let store = open_store(&settings, log.id(), address.is_some()).await?;
         let providing = match address {
             Some(address) => Providing::start(&settings, address).await?,
             None => Providing::nobody(),
@@ -193,29 +195,56 @@ fn open_keys(settings: &Settings, master: &MasterKey, log: LogId) -> Result<KeyR
 
 /// The read store, with the collections of every projection made, so that queries are answered from the first moment. What
 /// another log has left in it is dropped by the process that builds it anew.
-async fn open_store(settings: &Settings, log: LogId) -> Result<Arc<dyn ReadStore>, OpenError> {
+async fn open_store(settings: &Settings, log: LogId, serves: bool) -> Result<Arc<dyn ReadStore>, OpenError> {
     let failed = |error| OpenError::Process(format!("the read store cannot be opened: {error}"));
-    let options = StoreOptions::at(format!("embedded:{}", settings.data.display()));
-    let store = projections::open(&options).map_err(failed)?;
-    if settings.workers.projectors {
-        workers::drop_foreign(store.as_ref(), log).await.map_err(failed)?;
-    }
-    for projection in projections_of(settings.role) {
-        workers::prepare_live(store.as_ref(), projection.as_ref()).await.map_err(failed)?;
+    let store = projections::open(&settings.read_store.options(&settings.data)).map_err(failed)?;
+    let deadline = Instant::now() + Duration::from_millis(settings.read_store.start_wait_ms);
+    let mut told = false;
+    // A command at the command line asks no read model.
+    while serves {
+        match prepare_store(settings, log, store.as_ref()).await {
+            Err(StoreError::Unavailable(reason))
+                if settings.read_store.is_shared() && Instant::now() < deadline =>
+            {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%reason, "the read store is away; it is waited for");
+                }
+                tokio::time::sleep(STORE_AGAIN).await;
+            }
+            prepared => {
+                prepared.map_err(failed)?;
+                break;
+            }
+        }
     }
     Ok(store)
 }
 
-/// The read models that a process of this role keeps: queries are the gateways', steps, timers and effects the workers'. Both
-/// have the ledger: gateways to show it, workers to compare it with the provider's books.
-fn projections_of(role: Role) -> Vec<Arc<dyn Projection>> {
+async fn prepare_store(settings: &Settings, log: LogId, store: &dyn ReadStore) -> Result<(), StoreError> {
+    if settings.runs_projectors() {
+        workers::drop_foreign(store, log).await?;
+    }
+    for projection in projections_of(settings) {
+        workers::prepare_live(store, projection.as_ref()).await?;
+    }
+    Ok(())
+}
+
+/// The read models that a process keeps, or reads: where each has a read store of its own, queries are the gateways', steps,
+/// timers and effects the workers'. Both have the ledger: gateways to show it, workers to compare it with the provider's
+/// books. Where they share one the workers keep all of it.
+fn projections_of(settings: &Settings) -> Vec<Arc<dyn Projection>> {
     let is_one_of = |projection: &Arc<dyn Projection>, names: &[&str]| names.contains(&projection.name());
     let of_managers = [steps::ID.0, timers::ID.0, effects::ID.0];
     let of_books = [ledger::ID.0, unreconciled::ID.0];
-    let wanted = |projection: &Arc<dyn Projection>| match role {
+    let wanted = |projection: &Arc<dyn Projection>| match settings.role {
         Role::Whole => true,
         Role::Gateway => !is_one_of(projection, &of_managers),
-        Role::Worker => is_one_of(projection, &of_managers) || is_one_of(projection, &of_books),
+        Role::Worker => {
+            settings.read_store.is_shared()
+                || is_one_of(projection, &of_managers)
+                || is_one_of(projection, &of_books)
+        }
     };
     projections::all().into_iter().filter(wanted).collect()
 }
@@ -229,9 +258,12 @@ fn start_workers(
     clock: &DomainClock,
     providing: &Providing,
 ) -> Workers {
-    let projections = projections_of(settings.role);
-    let settings =
-        WorkerSettings { test_clock: settings.profile == Profile::Development, ..settings.workers.clone() };
+    let projections = projections_of(settings);
+    let settings = WorkerSettings {
+        test_clock: settings.profile == Profile::Development,
+        projectors: settings.runs_projectors(),
+        ..settings.workers.clone()
+    };
     let managers = Managers::new(executor.clone(), Arc::clone(log), Arc::clone(keys));
     let effects = providing.provider.as_ref().map(|provider| {
         let provider = Arc::clone(provider) as Arc<dyn PaymentProvider>;

@@ -25,6 +25,8 @@ impl From<DemoError> for Failure {
 
 /// The brokers of the stack under which this process runs, if it does.
 const STACK_VARIABLE: &str = "GUILDHALL_STACK_KAFKA";
+/// And its MongoDB.
+const MONGO_VARIABLE: &str = "GUILDHALL_STACK_MONGO";
 
 /// How long the demo's own token is good for.
 const TOKEN_S: u64 = 60 * 60;
@@ -69,11 +71,19 @@ fn settings(arguments: &DemoArguments, folder: &Path) -> Result<Settings, Failur
     layers.set("data", folder.display().to_string(), Origin::Given)?;
     layers.set("log.url", log.clone(), Origin::Given)?;
     layers.set("log.kafka.topic_prefix", prefix.clone(), Origin::Given)?;
+    let databases = prefix.replace('-', "_").to_lowercase();
+    if let Ok(store) = std::env::var(MONGO_VARIABLE) {
+        layers.set("read_store.url", store, Origin::Given)?;
+        layers.set("read_store.database_prefix", databases.clone(), Origin::Given)?;
+    }
     let settings = layers.settings()?;
     if settings.log.is_shared() {
         print(&format!("The log of this story is on {log}, in the topics {prefix}.*\n"))?;
     } else {
         print("The log of this story is a file in a throw-away folder\n")?;
+    }
+    if settings.read_store.is_shared() {
+        print(&format!("Its read models are in MongoDB, in the databases {databases}_*\n"))?;
     }
     Ok(settings)
 }

@@ -5,6 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::{Layers, Origin, Profile, Provider, SECRETS, Settings, SettingsError};
 use events::log::LogError;
+use projections::StoreError;
 
 /// A secret in production has at least this many bytes.
 const SECRET_BYTES_MIN: usize = 32;
@@ -13,6 +14,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), Settings
     let checks = Checks { layers };
     checks.bounds(settings)?;
     checks.log(settings)?;
+    checks.read_store(settings)?;
     checks.money(&settings.policy.money)?;
     checks.payments(settings)?;
     checks.pairs(settings)?;
@@ -52,6 +54,27 @@ impl Checks<'_> {
         Ok(())
     }
 
+    /// The URL names an engine that can read it.
+    fn read_store(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let store = &settings.read_store;
+        let url = store.url.expose_secret();
+        if url.starts_with("embedded:") {
+            return Err(self.invalid("read_store.url", "is `embedded`: the folder is that of `data`"));
+        }
+        match store.options(&settings.data).is_shared() {
+            Ok(_) => {}
+            Err(StoreError::Refused(sentence)) => return Err(self.invalid("read_store.url", &sentence)),
+            Err(error) => return Err(self.invalid("read_store.url", &error.to_string())),
+        }
+        if store.connections_min > store.connections_max {
+            return Err(self.pair(
+                ["read_store.connections_min", "read_store.connections_max"],
+                "no more connections can be kept open than there may be",
+            ));
+        }
+        Ok(())
+    }
+
     /// A bound of nothing would refuse everything.
     fn bounds(&self, settings: &Settings) -> Result<(), SettingsError> {
         let (http, auth, policy) = (&settings.http, &settings.auth, &settings.policy);
@@ -61,6 +84,10 @@ impl Checks<'_> {
             ("log.command_deadline_ms", settings.log.command_deadline_ms),
             ("log.republish_after_ms", settings.log.republish_after_ms),
             ("log.kafka.partitions", u64::from(settings.log.kafka.partitions)),
+            ("read_store.connections_max", u64::from(settings.read_store.connections_max)),
+            ("read_store.connect_timeout_ms", settings.read_store.connect_timeout_ms),
+            ("read_store.selection_timeout_ms", settings.read_store.selection_timeout_ms),
+            ("read_store.operation_timeout_ms", settings.read_store.operation_timeout_ms),
             ("http.connections_max", http.connections_max as u64),
             ("http.body_bytes_max", http.body_bytes_max as u64),
             ("http.uri_bytes_max", http.uri_bytes_max as u64),

@@ -5,6 +5,7 @@ mod layers;
 mod log;
 mod payments;
 mod print;
+mod read_store;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -16,6 +17,7 @@ use workers::WorkerSettings;
 pub use layers::{Layers, Origin, SettingsError};
 pub use log::{KafkaSettings, LogSettings};
 pub use payments::{PaymentSettings, Provider};
+pub use read_store::{Members, ReadStoreSettings};
 
 /// The manual: every setting with its default.
 pub const DEFAULTS: &str = include_str!("../guildhall.default.toml");
@@ -35,6 +37,8 @@ pub struct Settings {
     pub role: Role,
     /// Who orders the commits.
     pub log: LogSettings,
+    /// Where read models are kept.
+    pub read_store: ReadStoreSettings,
     /// Bounds of HTTP.
     pub http: HttpSettings,
     /// Tokens and passwords.
@@ -51,7 +55,8 @@ pub struct Settings {
     pub logging: LoggingSettings,
 }
 
-/// Which part of the whole a process is. The parts share the log; each has a copy of it and a read store of its own.
+/// Which part of the whole a process is. The parts share the log, of which each has a copy; each has a read store of its own,
+/// or all share one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// All of it.
@@ -194,6 +199,11 @@ impl Layers {
 }
 
 impl Settings {
+    /// Whether projectors run here: not in a gateway that shares the workers' read store.
+    pub fn runs_projectors(&self) -> bool {
+        self.workers.projectors && !(self.role == Role::Gateway && self.read_store.is_shared())
+    }
+
     /// JSON log lines?
     pub fn logs_json(&self) -> bool {
         match self.logging.format {

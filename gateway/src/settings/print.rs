@@ -19,12 +19,20 @@ impl Layers {
                 table = of;
                 let _ = writeln!(text, "\n[{table}]");
             }
-            let masked = Value::String("********".to_owned());
-            let value = if is_secret(key) { &masked } else { &leaf.value };
+            let value = shown(key, &leaf.value);
             let name = if name.contains('.') { format!("\"{name}\"") } else { name.to_owned() };
             let _ = writeln!(text, "{:<56} # {}", format!("{name} = {value}"), leaf.origin);
         }
         text
+    }
+}
+
+/// The value as people may see it.
+fn shown(key: &str, value: &Value) -> Value {
+    match value {
+        _ if is_secret(key) => Value::String("********".to_owned()),
+        Value::String(url) if key == "read_store.url" => Value::String(projections::masked(url)),
+        value => value.clone(),
     }
 }
 

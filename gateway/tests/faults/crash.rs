@@ -14,8 +14,10 @@ use crate::{
     driver::{Driver, Trail},
     harness::Client,
     process::Setup,
+    stack::{fresh_databases, mongodb},
 };
 
+/// How often it is killed, unless `CRASHES` says otherwise.
 const ROUNDS: u32 = 50;
 const DRIVERS: usize = 4;
 /// The process is killed after between so many acknowledgements, and so many microseconds later.
@@ -24,17 +26,38 @@ const LATER_US: std::ops::Range<u64> = 0..5000;
 /// A round in which this passes without these has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+fn rounds() -> u32 {
+    std::env::var("CRASHES").ok().and_then(|crashes| crashes.parse().ok()).unwrap_or(ROUNDS)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_and_happened_once() {
     let _turn = TURN.lock().await;
     let folder = tempfile::tempdir().unwrap();
-    let setup = Setup::embedded(folder.path());
+    let url = format!("embedded:{}", folder.path().display());
+    killed_again_and_again(&Setup::embedded(folder.path()), &StoreOptions::at(url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the stack"]
+async fn what_was_acknowledged_survives_and_happened_once_with_read_models_in_mongodb() {
+    let _turn = TURN.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (url, prefix) = (mongodb(), fresh_databases());
+    let mut live = StoreOptions::at(url.as_str());
+    live.mongodb.database_prefix.clone_from(&prefix);
+    killed_again_and_again(&Setup::embedded(folder.path()).on_mongodb(&url, &prefix), &live).await;
+}
+
+/// Kills the process in the middle of load, then compares what is there with what was acknowledged, and every read model in
+/// `live` with one that is built anew.
+async fn killed_again_and_again(setup: &Setup, live: &StoreOptions) {
     let seed: u64 = rand::random();
     eprintln!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let count = Arc::new(watch::Sender::new(0));
-    let mut drivers = prepare(&setup, &count).await;
-    for _ in 0..ROUNDS {
+    let mut drivers = prepare(setup, &count).await;
+    for _ in 0..rounds() {
         let process = setup.start().await;
         let enough = *count.borrow() + random.random_range(ACKNOWLEDGED);
         let run = |driver: Driver| tokio::spawn(driver.run(process.client(), None));
@@ -63,7 +86,7 @@ async fn what_was_acknowledged_survives_and_happened_once() {
     let verified = setup.run(&["log", "verify"]);
     assert!(verified.starts_with("ok: "), "{verified}");
     process.stop();
-    rebuilt_read_models_are_the_same(folder.path()).await;
+    rebuilt_read_models_are_the_same(&setup.folder, live).await;
 }
 
 /// Makes the people, and lets the server stop in order.
@@ -136,11 +159,11 @@ async fn repetitions_change_nothing(client: &Client, token: &str, trails: &[Trai
 }
 
 /// Folds the log anew and compares every document of every read model, timers and steps among them.
-async fn rebuilt_read_models_are_the_same(folder: &Path) {
+async fn rebuilt_read_models_are_the_same(folder: &Path, live: &StoreOptions) {
     let at = |folder: &Path| format!("embedded:{}", folder.display());
     let scratch = tempfile::tempdir().unwrap();
     let log = events::log::open(&LogOptions::embedded(folder)).unwrap();
-    let live = projections::open(&StoreOptions::at(at(folder))).unwrap();
+    let live = projections::open(live).unwrap();
     let rebuilt = projections::open(&StoreOptions::at(at(scratch.path()))).unwrap();
     for projection in projections::all() {
         let (name, log) = (projection.name(), Arc::clone(&log));

@@ -10,6 +10,7 @@ mod away;
 mod crash;
 mod driver;
 mod hot;
+mod mongo_away;
 mod process;
 mod roles;
 mod stack;

@@ -37,6 +37,13 @@ impl Setup {
             .with("LOG__KAFKA__PARTITIONS", "4")
     }
 
+    /// With its read models in MongoDB, in databases that begin with `prefix`.
+    pub(crate) fn on_mongodb(self, url: &str, prefix: &str) -> Self {
+        self.with("READ_STORE__URL", url)
+            .with("READ_STORE__DATABASE_PREFIX", prefix)
+            .with("READ_STORE__CONNECTIONS_MIN", "0")
+    }
+
     /// With one more setting.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((format!("GUILDHALL_{name}"), value.to_owned()));

@@ -9,7 +9,7 @@ use sandbox::{Sandbox, WebhookTarget};
 use crate::{
     TURN,
     process::{Process, Setup},
-    stack::{brokers, fresh_prefix},
+    stack::{brokers, fresh_databases, fresh_prefix, mongodb},
 };
 
 /// Runs the demo to its end; what it told.
@@ -69,6 +69,33 @@ async fn the_demo_tells_its_story_to_two_gateways_and_two_workers_on_kafka() {
     from_worker.problem(404, "not_found");
     gateways.into_iter().chain(workers).for_each(Process::stop);
     bank.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the stack"]
+async fn gateways_and_a_worker_share_their_read_models_in_mongodb() {
+    let _turn = TURN.lock().await;
+    let (brokers, prefix) = (brokers(), fresh_prefix());
+    let (url, databases) = (mongodb(), fresh_databases());
+    let folder = tempfile::tempdir().unwrap();
+    let start = async |name: &str, role: &[&'static str]| {
+        let setup = Setup::on_kafka(folder.path().join(name), role, &brokers, &prefix);
+        let process = setup.on_mongodb(&url, &databases).start().await;
+        process.ready().await;
+        process
+    };
+    let worker = start("work", &["worker"]).await;
+    let gateways = [start("one", &["gateway"]).await, start("two", &["gateway"]).await];
+    let servers: Vec<String> =
+        gateways.iter().flat_map(|gateway| ["--server".to_owned(), gateway.base()]).collect();
+    let told = demo(servers.clone()).await;
+    assert!(told.contains("all as expected") && told.contains("The proposal expires by its timer"), "{told}");
+    demo([servers, vec!["--scale".into(), "6".into()]].concat()).await;
+    // Nobody has kept read models in its folder.
+    for name in ["work", "one", "two"] {
+        assert!(!folder.path().join(name).join("read.db").exists(), "{name}");
+    }
+    gateways.into_iter().chain([worker]).for_each(Process::stop);
 }
 
 #[tokio::test(flavor = "multi_thread")]

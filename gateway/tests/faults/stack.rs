@@ -1,4 +1,4 @@
-//! Kafka for these tests: the stack of the run, and one of three brokers of our own, which may lose them.
+//! Kafka and MongoDB for these tests: the stack of the run, and three of each of our own, which may be lost.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -10,10 +10,25 @@ use tokio::sync::OnceCell;
 
 /// The brokers of the stack under which the tests run.
 pub(crate) fn brokers() -> String {
-    std::env::var("GUILDHALL_STACK_KAFKA").unwrap_or_else(|_| {
+    of_stack("GUILDHALL_STACK_KAFKA")
+}
+
+/// The url of its MongoDB.
+pub(crate) fn mongodb() -> String {
+    of_stack("GUILDHALL_STACK_MONGO")
+}
+
+fn of_stack(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
         let missing = std::env::var("GUILDHALL_STACK_MISSING").unwrap_or_else(|_| "there is no stack".into());
-        panic!("needs the stack: run the tests under `compose/stack run --only kafka` ({missing})")
+        panic!("needs the stack: run the tests under `compose/stack run --only kafka,mongo` ({missing})")
     })
+}
+
+/// The first word of databases that no other test uses.
+pub(crate) fn fresh_databases() -> String {
+    let uuid = uuid::Uuid::now_v7().simple().to_string();
+    format!("f{}", &uuid[12..])
 }
 
 /// Topics that no other test uses.
@@ -21,15 +36,17 @@ pub(crate) fn fresh_prefix() -> String {
     format!("faults-{}", uuid::Uuid::now_v7().simple())
 }
 
-/// Three brokers, for all tests of this process.
+/// Three brokers, or three members of a replica set, for all tests of this process.
 pub(crate) struct Stack {
     name: String,
+    /// Kafka's brokers, or the url of MongoDB.
     pub(crate) brokers: String,
     /// Ends with our end of its standard input, and with it the stack: also when the tests are killed.
     _run: Child,
 }
 
 static OURS: OnceCell<Stack> = OnceCell::const_new();
+static MEMBERS: OnceCell<Stack> = OnceCell::const_new();
 
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose/stack")
@@ -39,32 +56,48 @@ impl Stack {
     pub(crate) async fn of_three() -> &'static Self {
         // Whoever has no stack at all is told so by its own sentence.
         brokers();
-        OURS.get_or_init(|| async { tokio::task::spawn_blocking(Self::start).await.unwrap() }).await
+        let start = || Self::start("kafka", "--brokers", "$GUILDHALL_STACK_KAFKA");
+        OURS.get_or_init(|| async { tokio::task::spawn_blocking(start).await.unwrap() }).await
     }
 
-    fn start() -> Self {
-        let name = format!("faults-{}", std::process::id());
+    /// Three members of a replica set.
+    pub(crate) async fn of_three_members() -> &'static Self {
+        mongodb();
+        let start = || Self::start("mongo", "--mongo", "$GUILDHALL_STACK_MONGO");
+        MEMBERS.get_or_init(|| async { tokio::task::spawn_blocking(start).await.unwrap() }).await
+    }
+
+    fn start(server: &str, number: &str, address: &str) -> Self {
+        let name = format!("faults-{server}-{}", std::process::id());
         let mut run = Command::new(script())
-            .args(["run", "--name", &name, "--brokers", "3", "--only", "kafka", "--"])
-            .args(["sh", "-c", "echo $GUILDHALL_STACK_KAFKA; exec cat >/dev/null"])
+            .args(["run", "--name", &name, number, "3", "--only", server, "--"])
+            .args(["sh", "-c", &format!("echo {address}; exec cat >/dev/null")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(run.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(!line.trim().is_empty(), "three brokers do not start: {:?}", run.wait());
+        assert!(!line.trim().is_empty(), "three servers do not start: {:?}", run.wait());
         Self { name, brokers: line.trim().to_owned(), _run: run }
     }
 
     /// `kill`, `start`, `pause` or `resume` of a broker; returns when it is done.
     pub(crate) async fn fault(&self, act: &'static str, broker: u32) {
-        let name = self.name.clone();
+        self.fault_of(act, format!("kafka-{broker}")).await;
+    }
+
+    /// The same of a member of the replica set.
+    pub(crate) async fn member_fault(&self, act: &'static str, member: u32) {
+        self.fault_of(act, format!("mongo-{member}")).await;
+    }
+
+    async fn fault_of(&self, act: &'static str, server: String) {
+        let (name, what) = (self.name.clone(), format!("{act} of {server}"));
         let done = tokio::task::spawn_blocking(move || {
-            let broker = format!("kafka-{broker}");
-            Command::new(script()).args([act, "--name", &name, &broker]).status().unwrap()
+            Command::new(script()).args([act, "--name", &name, &server]).status().unwrap()
         });
-        assert!(done.await.unwrap().success(), "{act} of broker {broker}");
+        assert!(done.await.unwrap().success(), "{what}");
     }
 
     /// The broker that leads most partitions of `topic`.

@@ -44,6 +44,38 @@ fn what_is_printed_is_toml_and_keeps_secrets() {
 }
 
 #[test]
+fn the_password_in_the_url_of_the_read_store_is_not_shown() {
+    let url = "mongodb://guildhall:psst@mongo-1:27017,mongo-2:27017/?replicaSet=rs0";
+    let layers = variables(&[("GUILDHALL_READ_STORE__URL", url)]).unwrap();
+    let settings = layers.settings().unwrap();
+    assert!(settings.read_store.is_shared());
+    let options = settings.read_store.options(std::path::Path::new("/data"));
+    assert_eq!((options.url.as_str(), options.mongodb.connections_max), (url, 50));
+    assert!(!format!("{settings:?} {options:?} {}", layers.render()).contains("psst"));
+    assert!(layers.render().contains("mongodb://********@mongo-1:27017,mongo-2:27017/?replicaSet=rs0"));
+}
+
+#[test]
+fn a_read_store_that_no_engine_keeps_is_refused_without_its_password() {
+    for url in ["mysql://here", "mongodb://", "embedded:/elsewhere", "mongodb://me:psst@:x/"] {
+        let refused =
+            variables(&[("GUILDHALL_READ_STORE__URL", url)]).unwrap().settings().unwrap_err().to_string();
+        assert!(
+            refused.contains("read_store.url") && refused.contains("GUILDHALL_READ_STORE__URL"),
+            "{refused}"
+        );
+        assert!(!refused.contains("psst"), "{refused}");
+    }
+    for (name, value) in [("DATABASE_PREFIX", "Guild.hall"), ("READ_PREFERENCE", "anybody")] {
+        let pairs = [
+            ("GUILDHALL_READ_STORE__URL", "mongodb://here"),
+            (&format!("GUILDHALL_READ_STORE__{name}"), value),
+        ];
+        assert!(variables(&pairs).and_then(|layers| layers.settings()).is_err(), "{name}");
+    }
+}
+
+#[test]
 fn settings_of_librdkafka_are_passed_through_and_their_secrets_are_masked() {
     let mut layers = variables(&[("GUILDHALL_LOG__KAFKA__PROPERTIES__SASL__PASSWORD", "psst")]).unwrap();
     let file = "[log.kafka.properties]\n\"security.protocol\" = 'SASL_SSL'\nssl.ca.location = '/ca.pem'\n\

@@ -4,6 +4,10 @@
 mod support;
 
 mod effects_in_doubt;
+#[path = "../../benches/rebuild/history.rs"]
+mod history;
+
+mod crashes;
 mod exactly_once;
 mod fleet;
 mod letters;

@@ -3,6 +3,7 @@
 pub mod faults;
 pub mod fleet;
 pub mod market;
+pub mod mongodb;
 pub mod projections;
 pub mod provider;
 pub mod rebuilds;
