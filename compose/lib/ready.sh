@@ -92,8 +92,17 @@ await_return() {
     done
     if [ $((${#alive[@]} * 2)) -gt "$all" ]; then
         await "$service" "${engine}_listens" "$service" || return
-        await "$service" "${kind}_answers" "${alive[@]}"
+        await "$service" alive_answer "$kind"
     else
         say "${#alive[@]} of $all $kind servers run: no majority yet"
     fi
+}
+
+# The servers of a kind that run at this moment work together: others may come back while one is waited for.
+alive_answer() {
+    local other alive=()
+    for other in $(of_kind "$1"); do
+        if [ "$("${engine}_condition" "$other")" = running ]; then alive+=("$other"); fi
+    done
+    "${1}_answers" "${alive[@]}"
 }

@@ -119,7 +119,9 @@ impl House {
     }
 
     /// Without an address nobody is asked to move money.
-    async fn open_whole(settings: Settings, address: Option<SocketAddr>) -> Result<Self, OpenError> {
+    async fn open_whole(mut settings: Settings, address: Option<SocketAddr>) -> Result<Self, OpenError> {
+        // By that the workers over the same read store know this one.
+        settings.workers.name = address.map(|address| address.to_string()).unwrap_or_default();
         let log = open_log(&settings, false)?;
         let master = MasterKey::from_hex(settings.secrets.master_key.expose_secret())?;
         let keys = Arc::new(open_keys(&settings, &master, log.id())?);
@@ -198,11 +200,19 @@ fn open_keys(settings: &Settings, master: &MasterKey, log: LogId) -> Result<KeyR
 async fn open_store(settings: &Settings, log: LogId, serves: bool) -> Result<Arc<dyn ReadStore>, OpenError> {
     let failed = |error| OpenError::Process(format!("the read store cannot be opened: {error}"));
     let store = projections::open(&settings.read_store.options(&settings.data)).map_err(failed)?;
+    // A command at the command line asks no read model.
+    if serves {
+        await_store(settings, log, store.as_ref()).await.map_err(failed)?;
+    }
+    Ok(store)
+}
+
+/// Prepares the read store, once it is there.
+async fn await_store(settings: &Settings, log: LogId, store: &dyn ReadStore) -> Result<(), StoreError> {
     let deadline = Instant::now() + Duration::from_millis(settings.read_store.start_wait_ms);
     let mut told = false;
-    // A command at the command line asks no read model.
-    while serves {
-        match prepare_store(settings, log, store.as_ref()).await {
+    loop {
+        match prepare_store(settings, log, store).await {
             Err(StoreError::Unavailable(reason))
                 if settings.read_store.is_shared() && Instant::now() < deadline =>
             {
@@ -211,13 +221,9 @@ async fn open_store(settings: &Settings, log: LogId, serves: bool) -> Result<Arc
                 }
                 tokio::time::sleep(STORE_AGAIN).await;
             }
-            prepared => {
-                prepared.map_err(failed)?;
-                break;
-            }
+            prepared => return prepared,
         }
     }
-    Ok(store)
 }
 
 async fn prepare_store(settings: &Settings, log: LogId, store: &dyn ReadStore) -> Result<(), StoreError> {
@@ -262,6 +268,7 @@ fn start_workers(
     let settings = WorkerSettings {
         test_clock: settings.profile == Profile::Development,
         projectors: settings.runs_projectors(),
+        shared: settings.read_store.is_shared(),
         ..settings.workers.clone()
     };
     let managers = Managers::new(executor.clone(), Arc::clone(log), Arc::clone(keys));

@@ -65,6 +65,9 @@ async fn killed_again_and_again(setup: &Setup, live: &StoreOptions) {
         let mut acknowledged = count.subscribe();
         let heard =
             tokio::time::timeout(PATIENCE, acknowledged.wait_for(|count| *count >= enough)).await.is_ok();
+        if !heard {
+            eprintln!("{}", process.client().call("GET", "/health/ready").send().await.raw);
+        }
         tokio::time::sleep(Duration::from_micros(random.random_range(LATER_US))).await;
         process.kill();
         drivers = Vec::new();

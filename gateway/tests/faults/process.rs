@@ -42,6 +42,9 @@ impl Setup {
         self.with("READ_STORE__URL", url)
             .with("READ_STORE__DATABASE_PREFIX", prefix)
             .with("READ_STORE__CONNECTIONS_MIN", "0")
+            // What a killed process held is another's soon.
+            .with("WORKERS__LEASE_MS", "900")
+            .with("WORKERS__HEARTBEAT_MS", "300")
     }
 
     /// With one more setting.
