@@ -99,13 +99,14 @@ impl Preparing<'_> {
             self.records.unmake(lock).await?;
             let ours = self.layouts.iter().map(|layout| layout.name.as_str());
             let listed = record.collections.iter().map(|made| made.name.as_str());
-            clear(self.database, self.projection, ours.chain(listed)).await?;
+            clear(self.database, (self.records, lock), self.projection, ours.chain(listed)).await?;
             (Record::new(Vec::new()).made, Vec::new())
         } else {
             (record.made, record.collections)
         };
         create(self.database, CHECKPOINTS).await?;
         for layout in self.layouts {
+            self.records.renew(lock).await?;
             self.make_collection(layout).await?;
         }
         let there = collections(self.database).await?;
@@ -220,6 +221,7 @@ async fn collections(database: &Database) -> Result<BTreeMap<String, Bson>, Fail
 /// left behind is removed with the rest, or fails.
 async fn clear<'n>(
     database: &Database,
+    (records, lock): (&Records, &Lock),
     projection: &ProjectionId,
     names: impl Iterator<Item = &'n str>,
 ) -> Result<(), Failure> {
@@ -227,6 +229,7 @@ async fn clear<'n>(
     let of = || doc! { "projection": projection.to_string() };
     checkpoints.delete_many(of()).await?;
     for name in names {
+        records.renew(lock).await?;
         database.collection::<Document>(name).drop().await?;
     }
     checkpoints.delete_many(of()).await?;
@@ -244,7 +247,8 @@ pub(super) async fn drop_projection(
     }
     let (lock, record) = records.lock(projection).await?;
     records.unmake(&lock).await?;
-    clear(database, projection, record.collections.iter().map(|made| made.name.as_str())).await?;
+    clear(database, (records, &lock), projection, record.collections.iter().map(|made| made.name.as_str()))
+        .await?;
     records.remove(&lock).await
 }
 

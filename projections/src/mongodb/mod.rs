@@ -286,6 +286,7 @@ impl ReadStore for MongoStore {
         projection: &'a ProjectionId,
         collections: &'a [CollectionSpec],
     ) -> StoreFuture<'a, ()> {
+        // Of a large collection, an index that has to be built anew takes its time.
         Box::pin(async move { Ok(self.prepare_all(projection, collections).await?) })
     }
 

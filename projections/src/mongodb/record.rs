@@ -28,8 +28,8 @@ pub(super) const RECORDS: &str = "guildhall_projections";
 /// The collection of checkpoints.
 pub(super) const CHECKPOINTS: &str = "guildhall_checkpoints";
 
-/// A process that has not finished within this, milliseconds of the server's time, has died at it.
-const LOCKED_MS_MAX: i64 = 60_000;
+/// A process that has not renewed its lock within this, milliseconds of the server's time, has died at what it did.
+const LOCKED_MS_MAX: i64 = 5000;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Where a projection stands.
@@ -135,7 +135,7 @@ impl Records {
             vec![doc! { "$set": {
                 "format": { "$ifNull": ["$format", FORMAT] },
                 "state": { "$ifNull": ["$state", "making"] },
-                "lock": { "by": &lock.by, "until": { "$add": ["$$NOW", LOCKED_MS_MAX] } },
+                "lock": { "by": &lock.by, "until": until() },
             } }]
         };
         // Absent is less than every time.
@@ -150,9 +150,17 @@ impl Records {
         Ok(inserted.return_document(ReturnDocument::After).await?)
     }
 
+    /// Holds the lock for as long again: due before every step, since a step may be slow.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when somebody else has it by now.
+    pub(super) async fn renew(&self, lock: &Lock) -> Result<(), Failure> {
+        self.held(lock, vec![doc! { "$set": { "lock.until": until() } }]).await
+    }
+
     /// Writes that the projection is being dropped or made anew.
     pub(super) async fn unmake(&self, lock: &Lock) -> Result<(), Failure> {
-        self.held(lock, doc! { "$set": { "state": "unmade" } }).await
+        self.held(lock, vec![doc! { "$set": { "state": "unmade", "lock.until": until() } }]).await
     }
 
     /// Writes what was made, and lets go.
@@ -162,8 +170,10 @@ impl Records {
             Bson::Document(doc! { "name": name, "declaration": declaration, "uuid": uuid })
         });
         let collections: Vec<Bson> = collections.collect();
+        // As they stand: a declaration is no expression, whatever signs are in it.
+        let collections = doc! { "$literal": collections };
         let made = doc! { "state": "made", "made": &record.made, "collections": collections };
-        self.held(lock, doc! { "$set": made, "$unset": { "lock": "" } }).await
+        self.held(lock, vec![doc! { "$set": made }, doc! { "$unset": "lock" }]).await
     }
 
     /// Takes the record away, and the lock with it.
@@ -172,7 +182,7 @@ impl Records {
         Ok(())
     }
 
-    async fn held(&self, lock: &Lock, update: Document) -> Result<(), Failure> {
+    async fn held(&self, lock: &Lock, update: Vec<Document>) -> Result<(), Failure> {
         let done = self.records.update_one(doc! { "_id": &lock.id, "lock.by": &lock.by }, update).await?;
         if done.matched_count == 1 {
             return Ok(());
@@ -180,4 +190,9 @@ impl Records {
         let reason = format!("preparing {} took so long that another process has taken over", lock.id);
         Err(StoreError::Unavailable(reason).into())
     }
+}
+
+/// When a lock that is taken now ends, by the server's clock.
+fn until() -> Document {
+    doc! { "$add": ["$$NOW", LOCKED_MS_MAX] }
 }

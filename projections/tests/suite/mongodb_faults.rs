@@ -142,6 +142,24 @@ async fn a_transaction_that_a_dead_process_left_open_is_ended_by_the_next() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the stack"]
+async fn what_a_dead_process_was_making_is_made_by_the_next() {
+    let fixture = engines::mongodb();
+    let records =
+        behind_its_back(&fixture).await.collection::<mongodb::bson::Document>("guildhall_projections");
+    let until =
+        mongodb::bson::DateTime::from_millis(mongodb::bson::DateTime::now().timestamp_millis() + 2000);
+    let dying = doc! { "by": "somebody", "until": until };
+    records
+        .insert_one(doc! { "_id": "sample_v1", "format": 1, "state": "making", "lock": dying })
+        .await
+        .unwrap();
+    prepare(fixture.store.as_ref()).await.unwrap();
+    commit(fixture.store.as_ref(), vec![write("a", &json!({"size": 1}))], step(None, 5)).await.unwrap();
+    fixture.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the stack"]
 async fn of_two_that_write_at_the_same_time_one_is_fenced() {
     let fixture = engines::mongodb();
     prepare(fixture.store.as_ref()).await.unwrap();
