@@ -194,18 +194,39 @@ pub fn decode<T: serde::de::DeserializeOwned>(json: &Json) -> Result<T, StoreErr
 /// # Errors
 /// What the store says; [`StoreError::Unavailable`] when a newer release has taken over and dropped this version.
 pub async fn live(store: &dyn ReadStore, first: &ProjectionId) -> Result<ProjectionId, StoreError> {
+    match serving(store, first).await? {
+        Serving::This(build) => Ok(build),
+        Serving::Newer(version) => Err(StoreError::Unavailable(format!(
+            "{first} was dropped: a newer release serves {}_v{version}",
+            first.name
+        ))),
+    }
+}
+
+/// What answers the queries of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// This build, of the release's own version or an earlier one.
+    This(ProjectionId),
+    /// Nothing any more: a newer release serves this version, and the release's own was dropped.
+    Newer(u32),
+}
+
+/// What answers the queries of a release that folds the version of `first`, the first build of it.
+///
+/// # Errors
+/// What the store says.
+pub async fn serving(store: &dyn ReadStore, first: &ProjectionId) -> Result<Serving, StoreError> {
     let found = store.get_many(&id(), &[alias_key(&first.name)]).await?.pop().flatten();
-    let Some(alias) = found.as_ref().map(decode::<Alias>).transpose()? else { return Ok(first.clone()) };
+    let Some(alias) = found.as_ref().map(decode::<Alias>).transpose()? else {
+        return Ok(Serving::This(first.clone()));
+    };
     if alias.version <= first.version {
         let (version, build) = (alias.version, alias.build);
-        return Ok(ProjectionId { name: first.name.clone(), version, build });
+        return Ok(Serving::This(ProjectionId { name: first.name.clone(), version, build }));
     }
-    alias.earlier.get(&first.version).map(|build| first.with_build(*build)).ok_or_else(|| {
-        StoreError::Unavailable(format!(
-            "{first} was dropped: a newer release serves {}_v{}",
-            first.name, alias.version
-        ))
-    })
+    let own = alias.earlier.get(&first.version).map(|build| first.with_build(*build));
+    Ok(own.map_or(Serving::Newer(alias.version), Serving::This))
 }
 
 /// The live build of `projection`, as [`live`] says it.

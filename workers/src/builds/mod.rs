@@ -28,7 +28,7 @@ use std::{
 use events::{LogId, log::EventLog};
 use projections::{
     Projection, ProjectionId, ReadStore, StoreError,
-    builds::{self, BuildState},
+    builds::{self, BuildState, Serving},
 };
 use tokio::sync::watch;
 
@@ -116,10 +116,10 @@ impl std::fmt::Debug for Builds {
 /// What the store says.
 pub async fn prepare_live(store: &dyn ReadStore, projection: &dyn Projection) -> Result<(), StoreError> {
     let first = projection.id();
-    let live = match builds::live(store, &first).await {
+    let live = match builds::serving(store, &first).await? {
         // A newer release has taken over: nothing of this one is to be made again.
-        Err(StoreError::Unavailable(_)) => return Ok(()),
-        live => live?,
+        Serving::Newer(_) => return Ok(()),
+        Serving::This(live) => live,
     };
     let id = if live.version == first.version { live } else { first };
     store.prepare(&id, &collections_with_ours(projection.collections())).await

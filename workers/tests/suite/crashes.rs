@@ -51,7 +51,7 @@ fn folded() -> Vec<Arc<dyn Projection>> {
 
 fn start(log: &Arc<dyn EventLog>, store: Arc<dyn ReadStore>, batch_commits_max: usize) -> Workers {
     let settings = WorkerSettings { batch_commits_max, backoff_max_ms: 100, ..settings() };
-    Workers::start_with(folded(), Arc::new(Nobody), Arc::clone(log), store, DomainClock::new(), settings)
+    Workers::start(folded(), Arc::new(Nobody), None, Arc::clone(log), store, DomainClock::new(), settings)
 }
 
 fn runtime() -> tokio::runtime::Runtime {

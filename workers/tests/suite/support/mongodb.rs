@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::projections::{MongoOptions, ProjectionId, ReadStore, StoreOptions, open};
+use ::projections::{MongoOptions, ProjectionId, StoreOptions, open};
 
 /// A store that no other test uses.
 pub struct FreshStore {
