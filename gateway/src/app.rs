@@ -211,6 +211,7 @@ mod tests {
             state,
             partitions: Default::default(),
             lag_commits: 0,
+            lag_events: 0,
             lag_ms: 0,
             sequences_blocked: 0,
             verdicts: Default::default(),

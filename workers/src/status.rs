@@ -85,6 +85,9 @@ pub struct RunnerStatus {
     pub partitions: BTreeMap<String, PartitionProgress>,
     /// Commits (offsets, to be exact) between the checkpoints and the ends.
     pub lag_commits: u64,
+    /// Events between the checkpoints and the ends: those that the offsets would have if all were as rich as those applied
+    /// last. 0 means that nothing is left to apply.
+    pub lag_events: u64,
     /// Domain time since the last applied event, milliseconds; 0 when nothing is left to apply.
     pub lag_ms: u64,
     /// Sequences that are blocked by a letter.
@@ -121,6 +124,7 @@ struct RunnerMetrics {
     stopped: Counter,
     fenced: Counter,
     lag_commits: Gauge,
+    lag_events: Gauge,
     lag_seconds: Gauge,
     blocked: Gauge,
 }
@@ -138,6 +142,10 @@ pub(crate) fn describe_metrics() {
     describe_gauge!(
         "guildhall_projection_lag_commits",
         "Offsets between the checkpoints and the ends of the log"
+    );
+    describe_gauge!(
+        "guildhall_projection_lag_events",
+        "Events between the checkpoints and the ends, as rich as those applied last"
     );
     describe_gauge!(
         "guildhall_projection_lag_seconds",
@@ -177,6 +185,7 @@ impl StatusCell {
             stopped: verdict("stopped"),
             fenced: counter!("guildhall_projection_fenced_total", &labels),
             lag_commits: gauge!("guildhall_projection_lag_commits", &labels),
+            lag_events: gauge!("guildhall_projection_lag_events", &labels),
             lag_seconds: gauge!("guildhall_projection_lag_seconds", &labels),
             blocked: gauge!("guildhall_projection_sequences_blocked", &labels),
             projection: projection.clone(),
@@ -188,6 +197,7 @@ impl StatusCell {
             state: RunState::Starting,
             partitions: BTreeMap::new(),
             lag_commits: 0,
+            lag_events: 0,
             lag_ms: 0,
             sequences_blocked: 0,
             verdicts: Verdicts::default(),
@@ -217,8 +227,10 @@ impl StatusCell {
         let mut status = self.lock();
         if !matches!(status.state, RunState::Standby { .. }) {
             status.partitions.clear();
-            (status.lag_commits, status.lag_ms, status.sequences_blocked) = (0, 0, 0);
+            (status.lag_commits, status.lag_events, status.lag_ms) = (0, 0, 0);
+            status.sequences_blocked = 0;
             self.metrics.lag_commits.set(0.0);
+            self.metrics.lag_events.set(0.0);
             self.metrics.lag_seconds.set(0.0);
             self.metrics.blocked.set(0.0);
         }
@@ -229,10 +241,11 @@ impl StatusCell {
         self.lock().partitions.insert(partition.to_string(), progress);
     }
 
-    pub(crate) fn set_lag(&self, lag_commits: u64, lag_ms: u64) {
+    pub(crate) fn set_lag(&self, lag_commits: u64, lag_events: u64, lag_ms: u64) {
         let mut status = self.lock();
-        (status.lag_commits, status.lag_ms) = (lag_commits, lag_ms);
+        (status.lag_commits, status.lag_events, status.lag_ms) = (lag_commits, lag_events, lag_ms);
         self.metrics.lag_commits.set(lag_commits as f64);
+        self.metrics.lag_events.set(lag_events as f64);
         self.metrics.lag_seconds.set(std::time::Duration::from_millis(lag_ms).as_secs_f64());
     }
 

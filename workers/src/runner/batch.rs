@@ -34,6 +34,41 @@ struct Whole {
     rate: ParkingRate,
 }
 
+/// How many events there are to so many offsets: of what lies behind a batch it is known where it ends, not how many events
+/// it has, and counting them would mean to read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Density {
+    events: u64,
+    offsets: u64,
+}
+
+impl Default for Density {
+    fn default() -> Self {
+        Self { events: 1, offsets: 1 }
+    }
+}
+
+impl Density {
+    /// That of a batch that was read behind `after`.
+    fn of(after: &[(Partition, Offset)], commits: &[DecodedCommit]) -> Self {
+        let mut offsets = 0;
+        for (partition, offset) in after {
+            let last = commits.iter().rev().find(|commit| commit.position.partition == *partition);
+            let passed = last.map_or(0, |commit| commit.position.offset - offset);
+            offsets += u64::try_from(passed).unwrap_or(0);
+        }
+        let events = commits.iter().flat_map(|commit| &commit.items);
+        let events = events.map(|item| u64::from(item.entry().events)).sum();
+        Self { events, offsets: offsets.max(1) }
+    }
+
+    /// About how many events these offsets have; none only if there are none.
+    pub(super) fn events(self, offsets: u64) -> u64 {
+        let events = u128::from(offsets) * u128::from(self.events) / u128::from(self.offsets);
+        u64::try_from(events).unwrap_or(u64::MAX).max(offsets.min(1))
+    }
+}
+
 /// What became of one event.
 enum Verdict {
     Applied,
@@ -59,6 +94,7 @@ impl<A: Applier> Runner<A> {
             return Ok(Did::Nothing);
         }
         self.status.set_state(RunState::Running);
+        self.density = Density::of(&after, &next.commits);
         self.read_ahead(after, &next);
         let outcome = self.apply_commits(progress, &next.commits).await;
         let last_time = next.commits.last().and_then(last_time);

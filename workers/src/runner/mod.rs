@@ -25,6 +25,7 @@ pub(crate) mod source;
 mod still;
 
 use applier::Applier;
+use batch::Density;
 use progress::{Draft, Progress, collections_with_ours};
 use redrive::{Redrive, RedriveError, Redriven};
 use source::{Ahead, Source};
@@ -147,6 +148,8 @@ pub(crate) struct Runner<A> {
     ahead: Ahead,
     /// Its documents were given up: it has nothing to do any more.
     dropped: bool,
+    /// Of the batch that was applied last.
+    density: Density,
 }
 
 /// What a turn came to.
@@ -193,6 +196,7 @@ impl<A: Applier> Runner<A> {
             rotation: 0,
             ahead: Ahead::default(),
             dropped: false,
+            density: Density::default(),
         };
         (runner, handle)
     }
@@ -382,7 +386,11 @@ impl<A: Applier> Runner<A> {
             Some(time) if lag_commits > 0 => self.surroundings.clock.now().millis_since(time),
             Some(_) | None => 0,
         };
-        self.status.set_lag(lag_commits, u64::try_from(lag_ms).unwrap_or(0));
+        self.status.set_lag(
+            lag_commits,
+            self.density.events(lag_commits),
+            u64::try_from(lag_ms).unwrap_or(0),
+        );
         self.status.set_blocked(progress.blocked.len());
     }
 }

@@ -123,9 +123,7 @@ impl Progress {
                     && checkpoint.offset > end
                     && source.lags().is_none()
                 {
-                    // What was judged is written a moment later, and only then is it the end.
-                    tokio::time::sleep(WRITTEN_WITHIN).await;
-                    end = source.ends(vec![*partition]).await?[0].1;
+                    end = end_in_time(source, *partition, checkpoint.offset, holder.is_some()).await?;
                 }
                 check(projection, *partition, checkpoint, source, end, checked)?;
             }
@@ -351,6 +349,30 @@ fn check(
 
 /// So long after it was judged a commit stands in the log's file.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// So long after another process has read a commit this one's copy of the log has it, too; generously.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// The end of the partition, once it is at `offset` or had the time to get there. What was judged is written a moment later,
+/// and only then is it the end; and a checkpoint that another process wrote may be ahead of this copy.
+async fn end_in_time(
+    source: &Source,
+    partition: Partition,
+    offset: Offset,
+    of_others: bool,
+) -> Result<Offset, Trouble> {
+    let (mut waited, patience) = (Duration::ZERO, if of_others { TOLD_WITHIN } else { WRITTEN_WITHIN });
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        waited += LOOK_AGAIN;
+        let end = source.ends(vec![partition]).await?[0].1;
+        if end >= offset || waited >= patience || source.lags().is_some() {
+            return Ok(end);
+        }
+    }
+}
 
 /// Letters read at once while a runner starts.
 const LETTERS_PER_PAGE: usize = 500;

@@ -10,6 +10,7 @@ mod history;
 mod crashes;
 mod exactly_once;
 mod fleet;
+mod lag;
 mod letters;
 mod managers;
 mod money_stories;

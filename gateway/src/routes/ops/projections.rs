@@ -112,6 +112,8 @@ pub struct RunnerReport {
     partitions: BTreeMap<String, ProgressReport>,
     /// Offsets between the checkpoints and the ends.
     lag_commits: u64,
+    /// Events between them, if all were as rich as those applied last; 0 when nothing is left to apply.
+    lag_events: u64,
     /// Domain time since the last applied event, milliseconds; 0 when nothing is left to apply.
     lag_ms: u64,
     /// Sequences that are blocked by a letter.
@@ -187,6 +189,7 @@ impl From<RunnerStatus> for RunnerReport {
             held_by,
             partitions: progress.collect(),
             lag_commits: runner.lag_commits,
+            lag_events: runner.lag_events,
             lag_ms: runner.lag_ms,
             sequences_blocked: runner.sequences_blocked,
             applied: runner.verdicts.applied,
