@@ -36,7 +36,8 @@ struct Arguments {
 enum Command {
     /// Serve HTTP and keep the read models that queries need; process managers run elsewhere. Needs a log on Kafka.
     Gateway,
-    /// Run process managers, their steps and timers; serves health, metrics and /ops only. Needs a log on Kafka.
+    /// Run process managers, their steps and timers, and the projectors where the read store is shared; serves health,
+    /// metrics and /ops only. Needs a log on Kafka.
     Worker(serve::WorkFor),
     /// Tell a story through the public API of a running server (or of its own, with --self-hosted).
     Demo(DemoArguments),

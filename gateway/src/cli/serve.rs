@@ -13,15 +13,32 @@ use crate::{
 /// Which part of the work.
 #[derive(Debug, Args)]
 pub(super) struct WorkFor {
-    /// Only the process managers, steps, timers and effects of these services, separated by commas: identity, jobs,
-    /// payments, admin.
-    #[arg(long, value_name = "SERVICE", value_delimiter = ',', value_parser = service)]
-    only: Vec<Service>,
+    /// Only what belongs to these services (read models, process managers, steps, timers, effects), and these read
+    /// models by name, separated by commas.
+    #[arg(long, value_name = "SERVICE|PROJECTION", value_delimiter = ',', value_parser = part)]
+    only: Vec<Part>,
 }
 
-fn service(name: &str) -> Result<Service, String> {
-    let known = || Service::ALL.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ");
-    Service::from_name(name).ok_or_else(|| format!("no such service; there are {}", known()))
+#[derive(Clone, Debug)]
+enum Part {
+    Service(Service),
+    Projection(String),
+}
+
+fn part(name: &str) -> Result<Part, String> {
+    if let Some(service) = Service::from_name(name) {
+        return Ok(Part::Service(service));
+    }
+    let projections: Vec<&str> = projections::all().iter().map(|projection| projection.name()).collect();
+    if projections.contains(&name) {
+        return Ok(Part::Projection(name.to_owned()));
+    }
+    let services: Vec<&str> = Service::ALL.iter().map(|service| service.name()).collect();
+    Err(format!(
+        "no such service or read model; there are the services {} and the read models {}",
+        services.join(", "),
+        projections.join(", ")
+    ))
 }
 
 /// Everything, or what the settings leave of it.
@@ -47,13 +64,26 @@ pub(super) fn gateway(settings: Settings) -> Result<(), Failure> {
     serve(settings)
 }
 
-/// Process managers, steps and timers.
+/// Read models where the read store is shared, process managers, steps and timers.
 pub(super) fn worker(settings: Settings, asked: WorkFor) -> Result<(), Failure> {
     let mut settings = in_role(Role::Worker, settings)?;
-    if !settings.workers.processes {
+    let is_shared = settings.read_store.is_shared();
+    if !settings.workers.processes && !is_shared {
         return Err(Failure::Usage("a worker with workers.processes = false has nothing to do".into()));
     }
-    settings.workers.services = asked.only;
+    for part in asked.only {
+        match part {
+            Part::Service(service) => settings.workers.services.push(service),
+            Part::Projection(_) if !is_shared => {
+                return Err(Failure::Usage(
+                    "nobody can read the read models of a worker that has a read store of its own: --only takes services \
+                     there; to share one set read_store.url (GUILDHALL_READ_STORE__URL)"
+                        .into(),
+                ));
+            }
+            Part::Projection(name) => settings.workers.projections.push(name),
+        }
+    }
     serve(settings)
 }
 
