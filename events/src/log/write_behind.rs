@@ -71,9 +71,7 @@ impl WriteBehind {
 
     fn write(&mut self, batch: &Batch) -> Result<(), LogError> {
         self.copy.begin()?;
-        for judged in &batch.commits {
-            self.copy.add_judged(judged)?;
-        }
+        self.copy.add_judged(&batch.commits)?;
         for (_, partition, offset) in &batch.source {
             self.copy.set_source(*partition, *offset)?;
         }

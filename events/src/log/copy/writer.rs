@@ -56,14 +56,19 @@ pub(in crate::log) enum Outcome {
 /// writer must not be used again: a sync that failed once may report success when repeated, having lost the data.
 pub(in crate::log) struct CopyWriter {
     connection: Connection,
+    book: Book,
+    /// Held for as long as this process may write the file.
+    _lock: File,
+}
+
+/// What the writer knows without its connection.
+struct Book {
     reader: Arc<CopyReader>,
     /// What the open transaction changed; moved to the shared cache once it is durable.
     changed: HashMap<StreamId, Head>,
     /// The ends of the partitions as the open transaction leaves them, in the order of [`CopyReader::partitions`].
     ends: Vec<Offset>,
     next_stream_key: i64,
-    /// Held for as long as this process may write the file.
-    _lock: File,
 }
 
 impl CopyWriter {
@@ -72,7 +77,8 @@ impl CopyWriter {
             .query_row("SELECT coalesce(max(key), 0) + 1 FROM streams", [], |row| row.get(0))
             .map_err(file_error)?;
         let ends = reader.partitions.iter().map(|known| known.row.end).collect();
-        Ok(Self { connection, reader, changed: HashMap::new(), ends, next_stream_key, _lock: lock })
+        let book = Book { reader, changed: HashMap::new(), ends, next_stream_key };
+        Ok(Self { connection, book, _lock: lock })
     }
 
     /// The connection, for checkpoints between transactions.
@@ -82,22 +88,23 @@ impl CopyWriter {
 
     /// What is shared with the readers.
     pub(in crate::log) fn reader(&self) -> &Arc<CopyReader> {
-        &self.reader
+        &self.book.reader
     }
 
     /// Starts a transaction.
     pub(in crate::log) fn begin(&mut self) -> Result<(), LogError> {
-        self.changed.clear();
+        self.book.changed.clear();
         self.run("BEGIN IMMEDIATE")
     }
 
     /// Makes the transaction durable, then visible to [`CopyReader::head`] and [`CopyReader::end`].
     pub(in crate::log) fn commit(&mut self) -> Result<(), LogError> {
         self.run("COMMIT")?;
-        for (stream, head) in self.changed.drain() {
-            self.reader.heads.insert(stream, head);
+        let Book { reader, changed, ends, .. } = &mut self.book;
+        for (stream, head) in changed.drain() {
+            reader.heads.insert(stream, head);
         }
-        for (known, end) in self.reader.partitions.iter().zip(&self.ends) {
+        for (known, end) in reader.partitions.iter().zip(ends) {
             known.end.store(*end, Ordering::Release);
         }
         Ok(())
@@ -113,18 +120,12 @@ impl CopyWriter {
 
     /// Where `stream` stands within the open transaction; `None` when it has no commit.
     pub(in crate::log) fn head(&self, stream: StreamId) -> Result<Option<Head>, LogError> {
-        if let Some(head) = self.changed.get(&stream) {
-            return Ok(Some(*head));
-        }
-        if let Some(head) = self.reader.heads.get(&stream) {
-            return Ok(Some(head));
-        }
-        head_in_file(&self.connection, stream)
+        self.book.head(&self.connection, stream)
     }
 
     /// The offset after the partition's last commit, the open transaction included.
     pub(in crate::log) fn next_offset(&self, partition: usize) -> Offset {
-        self.ends[partition] + 1
+        self.book.ends[partition] + 1
     }
 
     /// Judges `candidate`, reached at `offset` of the partition with index `partition`, and adds it when it is valid.
@@ -140,118 +141,18 @@ impl CopyWriter {
         if judgement != Judgement::Valid {
             return Ok(Outcome::Refused(judgement, version));
         }
-        let head = match head {
-            Some(head) => head,
-            None => self.add_stream(candidate.stream)?,
-        };
-        let chain = head.chain.link(candidate.body);
-        self.add_valid(partition, offset, head, chain, candidate)?;
-        let partition = self.reader.partitions[partition].row.partition;
+        let mut rows = Rows::prepare(&self.connection)?;
+        let chain = head.map_or_else(ChainHash::default, |head| head.chain).link(candidate.body);
+        self.book.add_valid(&mut rows, (partition, offset), head, chain, candidate)?;
+        let partition = self.book.reader.partitions[partition].row.partition;
         Ok(Outcome::Added(Position { partition, offset }))
     }
 
-    /// Adds a commit that was judged valid before. The copy must agree: it must stand where the commit was judged to follow.
-    pub(in crate::log) fn add_judged(&mut self, judged: &JudgedCommit) -> Result<(), LogError> {
-        let JudgedCommit { commit, commands, before, body_checksum, partition } = judged;
-        let known = if commit.first_version == 1 {
-            // Judged to be the first of its stream. Were it not, the index of the streams' names would refuse it.
-            None
-        } else {
-            self.head(commit.stream)?
-        };
-        let (version, chain) = known.map_or((0, ChainHash::default()), |head| (head.version, head.chain));
-        if judge(version, commit.first_version) != Judgement::Valid || chain != *before {
-            return Err(LogError::Refused(format!(
-                "the copy of stream {} stands at version {version} and cannot be followed by the commit at {}, which was \
-                 judged valid",
-                commit.stream, commit.position
-            )));
-        }
-        let head = match known {
-            Some(head) => head,
-            None => self.add_stream(commit.stream)?,
-        };
-        let candidate = Candidate {
-            stream: commit.stream,
-            first_version: commit.first_version,
-            count: commit.count,
-            commands,
-            body: &commit.body,
-            body_checksum: *body_checksum,
-        };
-        self.add_valid(*partition, commit.position.offset, head, commit.chain, &candidate)
-    }
-
-    /// Adds a commit behind `head`, with which its stream's chain is `chain`.
-    fn add_valid(
-        &mut self,
-        partition: usize,
-        offset: Offset,
-        head: Head,
-        chain: ChainHash,
-        candidate: &Candidate<'_>,
-    ) -> Result<(), LogError> {
-        assert!(
-            offset > self.ends[partition] && offset <= schema::OFFSET_MAX,
-            "offsets grow and fit a position"
-        );
-        let row = self.reader.partitions[partition].row.row_of(offset);
-        let version = head.version + u64::from(candidate.count);
-        let head = Head { key: head.key, version, chain };
-        self.add_rows(row, head, candidate)?;
-        self.changed.insert(candidate.stream, head);
-        self.ends[partition] = offset;
-        Ok(())
-    }
-
-    fn add_stream(&mut self, stream: StreamId) -> Result<Head, LogError> {
-        if let Some(newcomers) = &self.reader.newcomers {
-            newcomers.add(stream);
-        }
-        let key = self.next_stream_key;
-        self.statement("INSERT INTO streams VALUES (?1, ?2, ?3)")?
-            .execute((key, stream.uuid.as_bytes().as_slice(), stream.category.name()))
-            .map_err(file_error)?;
-        self.next_stream_key += 1;
-        Ok(Head { key, version: 0, chain: ChainHash::default() })
-    }
-
-    /// Writes a commit with which its stream stands at `head`.
-    fn add_rows(&self, row: i64, head: Head, candidate: &Candidate<'_>) -> Result<(), LogError> {
-        let checksum =
-            row_checksum(candidate.body_checksum, candidate.stream, candidate.first_version, candidate.count);
-        self.statement("INSERT INTO commits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-            .execute(params![
-                row,
-                head.key,
-                candidate.first_version.cast_signed(),
-                candidate.count,
-                checksum,
-                head.chain.0.as_slice(),
-                candidate.body
-            ])
-            .map_err(file_error)?;
-        self.statement("INSERT INTO entries (stream, entry, position) VALUES (?1, ?2, ?3)")?
-            .execute((head.key, head.version.cast_signed(), row))
-            .map_err(file_error)?;
-        // A command that is already known keeps its first outcome.
-        let mut statement = self.statement(
-            "INSERT INTO entries (stream, entry, hash, first_version, count, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (stream, entry) DO NOTHING",
-        )?;
-        for span in candidate.commands {
-            statement
-                .execute(params![
-                    head.key,
-                    crate::ids::Id::uuid(span.command_id).as_bytes().as_slice(),
-                    span.command_hash.0.as_slice(),
-                    span.first_version.cast_signed(),
-                    span.count,
-                    row
-                ])
-                .map_err(file_error)?;
-        }
-        Ok(())
+    /// Adds commits that were judged valid before, in order. The copy must agree: it must stand where each was judged to
+    /// follow.
+    pub(in crate::log) fn add_judged(&mut self, batch: &[Arc<JudgedCommit>]) -> Result<(), LogError> {
+        let mut rows = Rows::prepare(&self.connection)?;
+        batch.iter().try_for_each(|judged| self.book.add_judged(&self.connection, &mut rows, judged))
     }
 
     /// Notes, within the open transaction, that the upstream was judged up to `offset`.
@@ -265,6 +166,145 @@ impl CopyWriter {
             .execute((partition.service.name(), partition.number, offset))
             .map(drop)
             .map_err(file_error)
+    }
+}
+
+impl Book {
+    /// Where `stream` stands within the open transaction; `None` when it has no commit.
+    fn head(&self, connection: &Connection, stream: StreamId) -> Result<Option<Head>, LogError> {
+        if let Some(head) = self.changed.get(&stream) {
+            return Ok(Some(*head));
+        }
+        if let Some(head) = self.reader.heads.get(&stream) {
+            return Ok(Some(head));
+        }
+        head_in_file(connection, stream)
+    }
+
+    /// See [`CopyWriter::add_judged`].
+    fn add_judged(
+        &mut self,
+        connection: &Connection,
+        rows: &mut Rows<'_>,
+        judged: &JudgedCommit,
+    ) -> Result<(), LogError> {
+        let JudgedCommit { commit, commands, before, body_checksum, partition } = judged;
+        let known = if commit.first_version == 1 {
+            // Judged to be the first of its stream. Were it not, the index of the streams' names would refuse it.
+            None
+        } else {
+            self.head(connection, commit.stream)?
+        };
+        let (version, chain) = known.map_or((0, ChainHash::default()), |head| (head.version, head.chain));
+        if judge(version, commit.first_version) != Judgement::Valid || chain != *before {
+            return Err(LogError::Refused(format!(
+                "the copy of stream {} stands at version {version} and cannot be followed by the commit at {}, which was \
+                 judged valid",
+                commit.stream, commit.position
+            )));
+        }
+        let candidate = Candidate {
+            stream: commit.stream,
+            first_version: commit.first_version,
+            count: commit.count,
+            commands,
+            body: &commit.body,
+            body_checksum: *body_checksum,
+        };
+        self.add_valid(rows, (*partition, commit.position.offset), known, commit.chain, &candidate)
+    }
+
+    /// Adds a commit at a place behind `head`, with which its stream's chain is `chain`.
+    fn add_valid(
+        &mut self,
+        rows: &mut Rows<'_>,
+        (partition, offset): (usize, Offset),
+        head: Option<Head>,
+        chain: ChainHash,
+        candidate: &Candidate<'_>,
+    ) -> Result<(), LogError> {
+        assert!(
+            offset > self.ends[partition] && offset <= schema::OFFSET_MAX,
+            "offsets grow and fit a position"
+        );
+        let key = match head {
+            Some(head) => head.key,
+            None => self.add_stream(rows, candidate.stream)?,
+        };
+        let row = self.reader.partitions[partition].row.row_of(offset);
+        let version = head.map_or(0, |head| head.version) + u64::from(candidate.count);
+        let head = Head { key, version, chain };
+        rows.add(row, head, candidate)?;
+        self.changed.insert(candidate.stream, head);
+        self.ends[partition] = offset;
+        Ok(())
+    }
+
+    fn add_stream(&mut self, rows: &mut Rows<'_>, stream: StreamId) -> Result<i64, LogError> {
+        if let Some(newcomers) = &self.reader.newcomers {
+            newcomers.add(stream);
+        }
+        let key = self.next_stream_key;
+        rows.stream
+            .execute((key, stream.uuid.as_bytes().as_slice(), stream.category.name()))
+            .map_err(file_error)?;
+        self.next_stream_key += 1;
+        Ok(key)
+    }
+}
+
+/// The statements that add commits, taken out of the connection once for many of them.
+struct Rows<'a> {
+    stream: CachedStatement<'a>,
+    commit: CachedStatement<'a>,
+    version: CachedStatement<'a>,
+    command: CachedStatement<'a>,
+}
+
+impl<'a> Rows<'a> {
+    fn prepare(connection: &'a Connection) -> Result<Self, LogError> {
+        let statement = |sql| connection.prepare_cached(sql).map_err(file_error);
+        Ok(Self {
+            stream: statement("INSERT INTO streams VALUES (?1, ?2, ?3)")?,
+            commit: statement("INSERT INTO commits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?,
+            version: statement("INSERT INTO entries (stream, entry, position) VALUES (?1, ?2, ?3)")?,
+            // A command that is already known keeps its first outcome.
+            command: statement(
+                "INSERT INTO entries (stream, entry, hash, first_version, count, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (stream, entry) DO NOTHING",
+            )?,
+        })
+    }
+
+    /// Writes a commit with which its stream stands at `head`.
+    fn add(&mut self, row: i64, head: Head, candidate: &Candidate<'_>) -> Result<(), LogError> {
+        let checksum =
+            row_checksum(candidate.body_checksum, candidate.stream, candidate.first_version, candidate.count);
+        self.commit
+            .execute(params![
+                row,
+                head.key,
+                candidate.first_version.cast_signed(),
+                candidate.count,
+                checksum,
+                head.chain.0.as_slice(),
+                candidate.body
+            ])
+            .map_err(file_error)?;
+        self.version.execute((head.key, head.version.cast_signed(), row)).map_err(file_error)?;
+        for span in candidate.commands {
+            self.command
+                .execute(params![
+                    head.key,
+                    crate::ids::Id::uuid(span.command_id).as_bytes().as_slice(),
+                    span.command_hash.0.as_slice(),
+                    span.first_version.cast_signed(),
+                    span.count,
+                    row
+                ])
+                .map_err(file_error)?;
+        }
+        Ok(())
     }
 }
 
@@ -282,12 +322,17 @@ mod tests {
 
     const PARTITION: Partition = Partition { service: Service::Jobs, number: 0 };
 
-    fn judged(stream: StreamId, first_version: Version, offset: Offset, before: ChainHash) -> JudgedCommit {
+    fn judged(
+        stream: StreamId,
+        first_version: Version,
+        offset: Offset,
+        before: ChainHash,
+    ) -> Arc<JudgedCommit> {
         let body: Arc<[u8]> = Arc::from(*b"[]");
         let (position, chain) = (Position { partition: PARTITION, offset }, before.link(&body));
         let body_checksum = body_checksum(&body);
         let commit = StoredCommit { position, stream, first_version, count: 2, chain, body };
-        JudgedCommit { commit, commands: Vec::new(), before, body_checksum, partition: 0 }
+        Arc::new(JudgedCommit { commit, commands: Vec::new(), before, body_checksum, partition: 0 })
     }
 
     #[test]
@@ -295,14 +340,16 @@ mod tests {
         let stream = StreamId::new(Category::Job, JobId::fresh());
         let first = judged(stream, 1, 0, ChainHash::default());
         let chain = first.commit.chain;
-        let written = |then: &[JudgedCommit]| {
+        let written = |then: &[Arc<JudgedCommit>]| {
             let folder = tempfile::tempdir().expect("a folder");
             let options = LogOptions::embedded(folder.path());
             let plan =
                 CopyPlan { log: None, partitions: vec![PARTITION], durability: Durability::Refillable };
             let mut copy = open(folder.path(), &options, &plan).expect("a copy");
-            copy.begin().and_then(|()| copy.add_judged(&first)).expect("the first is written");
-            then.iter().try_for_each(|judged| copy.add_judged(judged))?;
+            copy.begin()
+                .and_then(|()| copy.add_judged(std::slice::from_ref(&first)))
+                .expect("the first is written");
+            copy.add_judged(then)?;
             copy.commit()
         };
         assert_eq!(written(&[judged(stream, 3, 4, chain)]), Ok(()));
