@@ -76,3 +76,19 @@ async fn rejections_and_no_ops_are_decided_again() {
     assert!(!outcome.repeated);
     assert_eq!(harness.total().await, 60);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_new_to_a_known_stream_is_not_looked_up_and_one_that_anybody_carried_out_is() {
+    let harness = Harness::new();
+    for _ in 0..3 {
+        harness.add(1).await.expect("accepted");
+    }
+    assert_eq!(harness.log.looked_up(), 0);
+    let command = Request { command_hash: CommandHash([0; 16]), ..request(harness.id, Count::Add(2)) };
+    let stream = StreamId::new(Category::TestClock, harness.id);
+    harness.log.interfere(foreign_commit(stream, 4, command.command_id, &[2]));
+    let outcome = harness.executor.execute(command).await.expect("known");
+    assert!(outcome.repeated);
+    assert_eq!((outcome.version, harness.log.looked_up()), (4, 1));
+    assert_eq!(harness.total().await, 5);
+}

@@ -28,6 +28,7 @@ struct Inner {
     away: bool,
     appended: usize,
     loaded: usize,
+    looked_up: usize,
     knows_heads: bool,
     head_asked_by: Vec<ThreadId>,
 }
@@ -113,6 +114,11 @@ impl ScriptedLog {
         self.inner().loaded
     }
 
+    /// Commands looked up so far.
+    pub fn looked_up(&self) -> usize {
+        self.inner().looked_up
+    }
+
     /// Commits sent so far, void ones included.
     pub fn appended(&self) -> usize {
         self.inner().appended
@@ -196,7 +202,8 @@ impl EventLog for ScriptedLog {
     }
 
     fn find_command(&self, stream: StreamId, command: CommandId) -> Result<Option<KnownCommand>, LogError> {
-        let inner = self.inner();
+        let mut inner = self.inner();
+        inner.looked_up += 1;
         let mut spans =
             inner.commits.iter().filter(|(commit, _)| commit.stream == stream).flat_map(
                 |(commit, stored)| commit.commands.iter().map(move |span| (*span, stored.position)),
