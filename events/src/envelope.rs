@@ -17,6 +17,9 @@ use crate::{
 /// `datacontenttype` of a commit's body as a whole.
 pub const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
 
+/// What most commits fit into, bytes; a body grows beyond it.
+const BODY_BYTES: usize = 1024;
+
 /// Who asked for a command and in which context: written beside every event it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandStamp {
@@ -246,8 +249,9 @@ impl CommitBuilder {
     /// An empty commit that would start at `first_version` of `stream`.
     pub fn new(stream: StreamId, first_version: Version) -> Self {
         let id = CommitId::fresh();
-        let commit =
-            NewCommit { id, stream, first_version, count: 0, commands: Vec::new(), body: vec![b'['] };
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        body.push(b'[');
+        let commit = NewCommit { id, stream, first_version, count: 0, commands: Vec::new(), body };
         Self { commit }
     }
 

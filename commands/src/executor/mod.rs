@@ -155,10 +155,16 @@ pub struct ExecutorSettings {
     pub snapshot_every: u64,
 }
 
+/// Half of the processors: the others have the log, HTTP and projections. Every thread more splits what could be decided
+/// without waking another one.
+fn deciding_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get() / 2).clamp(1, 4)
+}
+
 impl Default for ExecutorSettings {
     fn default() -> Self {
         Self {
-            threads: 2,
+            threads: deciding_threads(),
             waiting_max: 10_000,
             batch_commands_max: 256,
             attempts_max: 20,
