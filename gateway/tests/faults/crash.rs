@@ -162,7 +162,7 @@ async fn repetitions_change_nothing(client: &Client, token: &str, trails: &[Trai
 }
 
 /// Folds the log anew and compares every document of every read model, timers and steps among them.
-async fn rebuilt_read_models_are_the_same(folder: &Path, live: &StoreOptions) {
+pub(crate) async fn rebuilt_read_models_are_the_same(folder: &Path, live: &StoreOptions) {
     let at = |folder: &Path| format!("embedded:{}", folder.display());
     let scratch = tempfile::tempdir().unwrap();
     let log = events::log::open(&LogOptions::embedded(folder)).unwrap();

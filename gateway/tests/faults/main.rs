@@ -11,6 +11,7 @@ mod crash;
 mod driver;
 mod hot;
 mod mongo_away;
+mod money;
 mod process;
 mod roles;
 mod stack;

@@ -86,7 +86,7 @@ async fn a_command_that_is_new_to_a_known_stream_is_not_looked_up_and_one_that_a
     assert_eq!(harness.log.looked_up(), 0);
     let command = Request { command_hash: CommandHash([0; 16]), ..request(harness.id, Count::Add(2)) };
     let stream = StreamId::new(Category::TestClock, harness.id);
-    harness.log.interfere(foreign_commit(stream, 4, command.command_id, &[2]));
+    harness.log.interfere(foreign_commit(stream, 4, command.command_id, &[5]));
     let outcome = harness.executor.execute(command).await.expect("known");
     assert!(outcome.repeated);
     assert_eq!((outcome.version, harness.log.looked_up()), (4, 1));
