@@ -78,24 +78,30 @@ async fn gateways_and_a_worker_share_their_read_models_in_mongodb() {
     let (brokers, prefix) = (brokers(), fresh_prefix());
     let (url, databases) = (mongodb(), fresh_databases());
     let folder = tempfile::tempdir().unwrap();
+    let bank = bank().await;
+    let provider = format!("http://{}", bank.address());
     let start = async |name: &str, role: &[&'static str]| {
         let setup = Setup::on_kafka(folder.path().join(name), role, &brokers, &prefix);
+        let setup = setup.with("PAYMENTS__PROVIDER", "sandbox").with("PAYMENTS__URL", &provider);
         let process = setup.on_mongodb(&url, &databases).start().await;
         process.ready().await;
         process
     };
     let worker = start("work", &["worker"]).await;
     let gateways = [start("one", &["gateway"]).await, start("two", &["gateway"]).await];
+    let webhooks = format!("{}/webhooks/sandbox", gateways[1].base());
+    bank.deliver_to(WebhookTarget::new(&webhooks, shared_with_the_provider().webhook_secrets).unwrap());
     let servers: Vec<String> =
         gateways.iter().flat_map(|gateway| ["--server".to_owned(), gateway.base()]).collect();
     let told = demo(servers.clone()).await;
-    assert!(told.contains("all as expected") && told.contains("The proposal expires by its timer"), "{told}");
+    assert!(told.contains("all as expected") && told.contains("The trial balance of GHS"), "{told}");
     demo([servers, vec!["--scale".into(), "6".into()]].concat()).await;
     // Nobody has kept read models in its folder.
     for name in ["work", "one", "two"] {
         assert!(!folder.path().join(name).join("read.db").exists(), "{name}");
     }
     gateways.into_iter().chain([worker]).for_each(Process::stop);
+    bank.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

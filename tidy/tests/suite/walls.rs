@@ -56,11 +56,11 @@ fn no_source_names_what_lies_behind_a_wall() {
         ("events/src/", &["commands::", "projections::", "workers::", "gateway::", "axum"]),
         (
             "commands/src/",
-            &["projections::", "workers::", "gateway::", "axum", "rusqlite", "rdkafka", "mongodb"],
+            &["projections::", "workers::", "gateway::", "axum", "rusqlite", "rdkafka", "mongodb::"],
         ),
         ("projections/src/", &["commands::", "workers::", "gateway::", "axum", "rdkafka"]),
-        ("workers/src/", &["gateway::", "axum", "rusqlite", "rdkafka", "mongodb"]),
-        ("gateway/src/", &["rusqlite", "rdkafka", "mongodb"]),
+        ("workers/src/", &["gateway::", "axum", "rusqlite", "rdkafka", "mongodb::"]),
+        ("gateway/src/", &["rusqlite", "rdkafka", "mongodb::"]),
     ];
     let mut found = Vec::new();
     for source in sources(".rs") {

@@ -168,7 +168,7 @@ async fn readers_never_see_an_older_answer_after_a_newer_one_while_builds_are_sw
     while let Some(read) = readers.join_next().await {
         read.unwrap();
     }
-    assert!(reads.load(Ordering::SeqCst) > 100 && written > 50, "{reads:?} reads of {written} events");
+    assert!(reads.load(Ordering::SeqCst) > 100 && written > 10, "{reads:?} reads of {written} events");
     until("dropped", || async { workers.builds().report_one("trails").await.unwrap().builds.len() == 1 })
         .await;
     until_caught_up(&workers, house.log.as_ref()).await;
