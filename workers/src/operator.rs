@@ -1,13 +1,17 @@
 //! What operators can see and do: letters, retries, resuming what has stopped.
 
 use events::ids::LetterId;
-use projections::{Cursor, ProjectionId, StoreError};
+use projections::{
+    Cursor, ProjectionId, StoreError,
+    builds::{self, Serving},
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
     dead_letters::{self, Letter, RedriveError, Redriven},
-    runner::{Handle, Request},
+    processes::reactor_id,
+    runner::{Handle, Request, progress::collections_with_ours},
     status::RunnerStatus,
     workers::{Workers, known_projections},
 };
@@ -37,7 +41,43 @@ impl Workers {
         self.roster.all().iter().map(|handle| handle.status.snapshot()).collect()
     }
 
-    /// Letters of all projections that run here, or of the one called `projection`; at most `limit` (at least 1).
+    /// Every projection whose letters can be found: those that run here, and those that others run over the same store.
+    async fn known(&self) -> Result<Vec<ProjectionId>, StoreError> {
+        let mut known = known_projections(&self.roster.all());
+        if self.fleet.is_none() {
+            return Ok(known);
+        }
+        let reactor = reactor_id();
+        self.store.prepare(&reactor, &collections_with_ours(&[])).await?;
+        known.push(reactor);
+        for projection in self.builds().projections() {
+            let first = projection.id();
+            if let Serving::This(live) = builds::serving(self.store.as_ref(), &first).await?
+                && live.version == first.version
+            {
+                self.store.prepare(&live, &collections_with_ours(projection.collections())).await?;
+                known.push(live);
+            }
+        }
+        known.sort();
+        known.dedup();
+        Ok(known)
+    }
+
+    /// Whose letter it is, in words, with who can retry it.
+    fn elsewhere(&self, letter: &Letter) -> String {
+        let (projection, partition) = (letter.projection.to_string(), letter.partition().to_string());
+        let scopes = self.fleet.as_ref().map(|fleet| fleet.status().scopes).unwrap_or_default();
+        let holder = scopes
+            .into_iter()
+            .find(|held| held.projection == projection && (held.scope == partition || held.scope == "all"));
+        match holder.and_then(|held| held.held_by) {
+            Some(name) => format!("{projection} {partition} (held by {name})"),
+            None => projection,
+        }
+    }
+
+    /// Letters of all projections over this read store, or of the one called `projection`; at most `limit` (at least 1).
     ///
     /// # Errors
     /// What the read store says.
@@ -48,7 +88,7 @@ impl Workers {
         limit: usize,
     ) -> Result<LettersPage, StoreError> {
         let limit = limit.max(1);
-        let mut known = known_projections(&self.roster.all());
+        let mut known = self.known().await?;
         known.retain(|id| projection.is_none_or(|name| id.name == name));
         let mut items = Vec::new();
         for id in known {
@@ -76,7 +116,7 @@ impl Workers {
     /// # Errors
     /// What the read store says.
     pub async fn letter(&self, id: LetterId) -> Result<Option<Letter>, StoreError> {
-        for projection in known_projections(&self.roster.all()) {
+        for projection in self.known().await? {
             if let Some(letter) = dead_letters::show(self.store.as_ref(), &projection, id).await? {
                 return Ok(Some(letter));
             }
@@ -95,7 +135,7 @@ impl Workers {
         let (reply, answer) = oneshot::channel();
         let handle = (self.roster.all().into_iter())
             .find(|h| h.projection == letter.projection && h.partitions.contains(&letter.partition()))
-            .ok_or_else(|| RedriveError::NotHere(letter.projection.to_string()))?;
+            .ok_or_else(|| RedriveError::NotHere(self.elsewhere(&letter)))?;
         let request = Request::Redrive { sequence: letter.sequence, reply };
         handle.requests.try_send(request).map_err(|_| RedriveError::Busy)?;
         answer.await.unwrap_or_else(|_| Err(RedriveError::Unavailable("the runner has ended".to_owned())))

@@ -1,6 +1,7 @@
 //! The settings of everything that runs by itself. Every name says its unit.
 
 use events::{Partition, Service};
+use projections::{effects, steps, timers};
 use serde::{Deserialize, Serialize};
 
 /// Bounds and periods of the workers. [`Default`] is what a single machine runs with.
@@ -96,8 +97,15 @@ impl WorkerSettings {
 
     /// Whether a runner of this projection over these partitions belongs here. A read store of one process has them all.
     pub(crate) fn runs(&self, projection: &str, partitions: &[Partition]) -> bool {
-        !self.shared
-            || self.projections.iter().any(|name| name == projection)
+        if !self.shared {
+            return true;
+        }
+        // What a list holds is issued by whoever holds the list: it is of no use with whoever issues nothing.
+        let is_list = [steps::ID.0, timers::ID.0, effects::ID.0].contains(&projection);
+        if is_list && !self.processes {
+            return false;
+        }
+        self.projections.iter().any(|name| name == projection)
             || partitions.iter().any(|partition| self.works_for(partition.service))
     }
 }

@@ -31,7 +31,7 @@ pub struct Workers {
     pub(crate) store: Arc<dyn ReadStore>,
     pub(crate) roster: Roster,
     builds: Builds,
-    fleet: Option<Arc<Fleet>>,
+    pub(crate) fleet: Option<Arc<Fleet>>,
     steps: PumpCell,
     timers: PumpCell,
     effects: Option<(OpenEffects, PumpCell)>,
@@ -218,7 +218,8 @@ impl Starting {
     /// Where the process managers of payments work, their effects do.
     fn start_effects(&mut self, outside: Effects) -> Option<(OpenEffects, PumpCell)> {
         let settings = Arc::clone(&self.surroundings.settings);
-        if !settings.processes || !settings.works_for(Service::Payments) {
+        // Over a shared read store those carry them out who hold the read model.
+        if !settings.processes || !(settings.shared || settings.works_for(Service::Payments)) {
             return None;
         }
         let share = Share::new(&self.surroundings, effects::ID.0);

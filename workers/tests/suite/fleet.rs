@@ -215,6 +215,13 @@ async fn a_letter_is_retried_by_whoever_holds_its_scope_and_the_others_say_who_t
     let name = told(other).unwrap();
     let refused = other.workers.retry(letter.id).await.unwrap_err();
     assert!(matches!(&refused, RedriveError::NotHere(_)) && refused.to_string().contains(&name), "{refused}");
+    // Who runs nothing finds it all the same.
+    let reader = crew.hire_with(WorkerSettings { projectors: false, ..shared_settings() });
+    let found = reader.workers.letters(None, None, 1).await.unwrap().items;
+    assert_eq!(found.first().map(|found| found.id), Some(letter.id));
+    until("it knows who has it", || async { !reader.fleet().scopes.is_empty() }).await;
+    let refused = reader.workers.retry(letter.id).await.unwrap_err();
+    assert!(refused.to_string().contains(&name), "{refused}");
     assert_eq!(holder.workers.retry(letter.id).await.unwrap().left, None);
     crew.audit.check();
 }
