@@ -119,7 +119,7 @@ async fn settle(client: &Client, token: &str) {
 }
 
 /// Each job, bid, award and signature is there, and the versions leave no room for a second one.
-async fn everything_is_there_once(client: &Client, trails: &[Trail]) {
+pub(crate) async fn everything_is_there_once(client: &Client, trails: &[Trail]) {
     for trail in trails {
         let job = client.call("GET", &format!("/api/v1/jobs/{}", trail.job)).by(&trail.client).send().await;
         assert_eq!(job.body["version"], trail.job_version, "{}", job.raw);

@@ -9,6 +9,7 @@ mod harness;
 mod away;
 mod crash;
 mod driver;
+mod fleet;
 mod hot;
 mod money;
 mod mongo_away;
