@@ -27,6 +27,9 @@ pub(crate) struct Members {
 
 static OURS: OnceLock<Members> = OnceLock::new();
 
+/// Whoever takes a member away holds this meanwhile: two that do it at once leave no majority.
+pub(crate) static HARM: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose/stack")
 }
