@@ -27,8 +27,8 @@ pub(crate) struct Members {
 
 static OURS: OnceLock<Members> = OnceLock::new();
 
-/// Whoever takes a member away holds this meanwhile: two that do it at once leave no majority.
-pub(crate) static HARM: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// Two that take a member away at once leave no majority.
+static HARM: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose/stack")
@@ -39,6 +39,20 @@ pub(crate) fn of_three() -> &'static Members {
     // Whoever has no stack at all is told so by its own sentence.
     of_stack();
     OURS.get_or_init(Members::start)
+}
+
+/// Whoever takes a member away holds what this returns meanwhile. A new set has one vote at first: until all have theirs, nobody
+/// takes the place of a primary that goes.
+pub(crate) async fn to_harm() -> tokio::sync::MutexGuard<'static, ()> {
+    let alone = HARM.lock().await;
+    let client = Client::with_uri_str(&of_three().url).await.unwrap();
+    loop {
+        let status = client.database("admin").run_command(doc! { "replSetGetStatus": 1 }).await;
+        if status.is_ok_and(|status| status.get_i32("votingMembersCount").is_ok_and(|votes| votes == 3)) {
+            return alone;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
 }
 
 impl Members {

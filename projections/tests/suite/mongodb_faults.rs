@@ -74,7 +74,7 @@ async fn until_it_goes_on(store: &dyn ReadStore, by: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the stack"]
 async fn a_killed_or_frozen_primary_costs_a_pause_and_no_document() {
-    let _alone = members::HARM.lock().await;
+    let _alone = members::to_harm().await;
     let members = members::of_three();
     let fixture = engines::three_members();
     prepare(fixture.store.as_ref()).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_killed_or_frozen_primary_costs_a_pause_and_no_document() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the stack"]
 async fn a_primary_that_steps_down_costs_a_pause_and_no_document() {
-    let _alone = members::HARM.lock().await;
+    let _alone = members::to_harm().await;
     let fixture = engines::three_members();
     prepare(fixture.store.as_ref()).await.unwrap();
     let ends = Arc::new(AtomicBool::new(false));
