@@ -1,7 +1,7 @@
-//! The closing: every balance, and that it all sums to zero.
+//! The closing: every balance, that it all sums to zero, and that the provider's books agree.
 
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Client, DemoError, Reply,
@@ -11,6 +11,7 @@ use super::{
 };
 
 const TRANSFERS: &str = "/api/v1/admin/ledger/transfers";
+const RECONCILIATION: &str = "/api/v1/admin/reconciliation";
 const TRIAL_BALANCE: &str = "/api/v1/admin/ledger/trial-balance";
 
 /// Tells it. `operator` may look at the ledger.
@@ -27,7 +28,8 @@ pub async fn tell(operator: &Client, esi: &Person, narrator: &mut Narrator) -> R
         narrator.note(&format!("{kind:<9} {:>13}   {after:>13} available", amount(&entry["amount"])));
     }
     nothing_on_its_way(operator, narrator).await?;
-    sums_to_zero(operator, narrator).await
+    sums_to_zero(operator, narrator).await?;
+    agrees_with_the_provider(operator, narrator).await
 }
 
 /// On every server, as soon as it has heard of all that happened.
@@ -57,6 +59,26 @@ async fn sums_to_zero(operator: &Client, narrator: &mut Narrator) -> Result<(), 
     if currencies.is_empty() || trial.body["balanced"] != true {
         return Err(unexpected("there is a trial balance, and it is zero"));
     }
+    Ok(())
+}
+
+/// The ledger, what the aggregates say themselves, and the provider's own books.
+async fn agrees_with_the_provider(operator: &Client, narrator: &mut Narrator) -> Result<(), DemoError> {
+    let asked = operator.post(RECONCILIATION, json!({})).await?;
+    let asked = asked.expect(StatusCode::CREATED, "an operator has the books compared")?;
+    let path = format!("{RECONCILIATION}/{}", asked.text("/reconciliation"));
+    let done = |reply: &Reply| {
+        let over = reply.status == StatusCode::OK && reply.text("/status") != "open";
+        over.then(|| reply.clone())
+    };
+    let run = sees(operator, "all books are compared", &path, done).await?;
+    let result = &run.body["result"];
+    if run.text("/status") != "agreed" {
+        return Err(unexpected(&format!("the provider's books agree: {}", result["differences"])));
+    }
+    let provider = result["provider"].as_str().unwrap_or_default();
+    let told = format!("{} differences", result["differences_total"]);
+    narrator.step(&format!("Ledger, aggregates and the books of \"{provider}\" are compared"), &told);
     Ok(())
 }
 

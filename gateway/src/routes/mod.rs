@@ -26,6 +26,7 @@ pub mod payment_methods;
 pub mod payments;
 pub mod payout_destinations;
 pub mod payouts;
+pub mod reconciliation;
 pub mod sessions;
 pub mod wallet;
 pub mod webhooks;
@@ -56,6 +57,7 @@ fn of_the_marketplace() -> Vec<Route> {
         wallet::routes(),
         deadlines::routes(),
         ledger::routes(),
+        reconciliation::routes(),
         webhooks::routes(),
     ]
     .into_iter()

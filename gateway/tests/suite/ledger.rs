@@ -35,6 +35,10 @@ async fn the_trial_balance_is_zero_now_and_at_every_time_before() {
 async fn the_ledger_is_nobodys_business_but_operators_and_administrators() {
     let deal = Deal::signed().await;
     let admin = deal.guild.admin("root").await;
+    let reconciliation = "/api/v1/admin/reconciliation";
+    deal.guild.get(reconciliation).by(&deal.client).send().await.problem(403, "forbidden");
+    deal.guild.post(reconciliation).by(&deal.client).send().await.problem(403, "forbidden");
+    deal.guild.post(reconciliation).send().await.problem(401, "unauthenticated");
     for path in ["trial-balance", "transfers"] {
         let path = format!("/api/v1/admin/ledger/{path}");
         deal.guild.get(&path).send().await.problem(401, "unauthenticated");
@@ -42,4 +46,25 @@ async fn the_ledger_is_nobodys_business_but_operators_and_administrators() {
         deal.guild.get(&path).by(&admin).send().await.expect(StatusCode::OK);
         deal.guild.get(&format!("{path}?at=yesterday")).by(&admin).send().await.problem(400, "invalid_query");
     }
+}
+
+#[tokio::test]
+async fn books_are_compared_when_an_administrator_or_an_operator_asks() {
+    let deal = Deal::signed().await;
+    deal.pays(1).await;
+    deal.earns(1).await;
+    deal.guild.at_rest(&[("holds", "90000")]).await;
+    let admin = deal.guild.admin("root").await;
+    let ask = |token: &str| deal.guild.post("/api/v1/admin/reconciliation").token(token).key("one");
+    for (token, by) in [(admin.token.clone(), json!(admin.account)), (deal.guild.operator(), json!(null))] {
+        let asked = ask(&token).send().await.expect(StatusCode::CREATED);
+        let again = ask(&token).send().await.expect(StatusCode::CREATED);
+        assert_eq!(asked.header("location"), again.header("location"), "a repetition compares nothing again");
+        let run = deal.guild.until_operator(&asked.header("location"), |run| run["status"] != "open").await;
+        assert_eq!((&run["status"], &run["requested_by"]), (&json!("agreed"), &by), "{run}");
+        assert_eq!(run["result"]["differences_total"], 0);
+    }
+    let listed =
+        deal.guild.until_operator("/api/v1/admin/reconciliation", |list| !list["items"][1].is_null());
+    assert_eq!(listed.await["items"][0]["status"], "agreed");
 }

@@ -83,6 +83,7 @@ async fn every_route_of_the_document_exists() {
                 .replace("{payout_destination}", &format!("dst_{id}"))
                 .replace("{provider}", "sandbox")
                 .replace("{refund}", "1")
+                .replace("{reconciliation}", &format!("rcn_{id}"))
                 .replace("{projection}", "board")
                 .replace("{letter}", &format!("ltr_{id}"));
             let reply = guild.client.call(&method.to_uppercase(), &filled).send().await;

@@ -39,6 +39,7 @@ async fn the_readmes_walk_through_ends_in_a_payout_and_a_trial_balance() {
     assert!(debited.contains("\"kind\":\"credited\""), "{said}");
     let trial = said.lines().find(|line| line.contains("\"balanced\"")).expect("the trial balance is shown");
     assert!(trial.contains("\"balanced\":true") && trial.contains("\"account\":\"fees\""), "{said}");
+    assert!(said.contains("\"status\":\"agreed\""), "the books agree: {said}");
     guild.stop().await;
 }
 
