@@ -1,8 +1,9 @@
 //! The process manager of a hire: from an accepted bid over the contract to the end of the job.
 //!
-//! It rejects the other bids and proposes the contract, watches the proposal's time, and tells the job what became of
-//! the contract: reopened when nothing came of it, started with the first funding, closed with the contract's end.
-//! The last thing a hire asks for is always one of two, reopen or close, and exactly one of them once.
+//! It rejects the other bids and proposes the contract, watches the proposal's time, has an escrow opened for each milestone
+//! once both have signed, has those that wait for money expire when the contract is called off, and tells the job what became
+//! of the contract: reopened when nothing came of it, started with the first funding, closed with the contract's end. The last
+//! thing a hire asks for is always one of two, reopen or close, and exactly one of them once.
 //!
 //! In whatever order it is told, it ends and asks for nothing twice. That a cancelled contract had been funded it knows
 //! only from the funding: told out of turn, it would reopen the job instead of closing it. A stream is told in order.
@@ -11,7 +12,7 @@
 
 use events::{
     Category, Event, Id, RecordedEvent, Timestamp,
-    ids::{ContractId, HireId},
+    ids::{ContractId, EscrowId, HireId},
     vocabulary::{
         StepOutcome,
         jobs::{
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     aggregate::{Aggregate, Context},
     contract::ContractCommand,
+    escrow::EscrowCommand,
     job::JobCommand,
     process::{Draft, OnceTimer, ProcessManager, ProcessRejection, StepCommand, Steps},
 };
@@ -122,13 +124,18 @@ impl Aggregate for Hire {
                 draft.start(HireStarted { contract: *contract, terms: terms.clone() });
             }
             HireCommand::NoteProposed { expires_at } => draft.start_timer(*expires_at),
-            HireCommand::NoteSigned => draft.stop_timer(),
+            HireCommand::NoteSigned => {
+                draft.stop_timer();
+                draft.open_escrows();
+            }
             HireCommand::NoteDeclined => draft.conclude(reopen(ReopenReason::ProposalDeclined)),
             HireCommand::NoteExpired => draft.conclude(reopen(ReopenReason::ProposalExpired)),
-            HireCommand::NoteCancelled if draft.work_started() => {
-                draft.conclude(close(JobClosure::Cancelled));
+            HireCommand::NoteCancelled => {
+                draft.expire_escrows();
+                let started = draft.work_started();
+                let reopened = reopen(ReopenReason::ContractCancelled);
+                draft.conclude(if started { close(JobClosure::Cancelled) } else { reopened });
             }
-            HireCommand::NoteCancelled => draft.conclude(reopen(ReopenReason::ContractCancelled)),
             HireCommand::NoteFunded => draft.start_work(),
             HireCommand::NoteCompleted => {
                 draft.start_work();
@@ -177,13 +184,32 @@ impl Run {
             HireStep::RejectOtherBids
             | HireStep::ProposeContract
             | HireStep::ExpireContract
-            | HireStep::StartJob => None,
+            | HireStep::StartJob
+            | HireStep::OpenEscrow { .. }
+            | HireStep::ExpireEscrow { .. } => None,
         })
     }
 
     /// Goes on: started, and nothing decided yet about its end.
     fn is_open(&self) -> bool {
         self.conclusion().is_none()
+    }
+
+    fn has_asked(&self, step: HireStep) -> bool {
+        self.steps.find(|asked| asked == step).is_some()
+    }
+
+    /// The milestones' numbers, from 1.
+    fn milestones(&self) -> impl Iterator<Item = u32> + use<> {
+        // A contract has at most as many as a bid, which is a setting of a few dozen.
+        (1..).take(self.started.terms.milestones.len())
+    }
+
+    fn open_escrow(&self, contract: ContractId, milestone: u32) -> Option<EscrowCommand> {
+        let index = (milestone as usize).checked_sub(1)?;
+        let ContractTerms { client, worker, milestones, .. } = &self.started.terms;
+        let (client, worker, amount) = (*client, *worker, milestones.get(index)?.amount);
+        Some(EscrowCommand::Open { contract, milestone, client, worker, amount })
     }
 }
 
@@ -197,7 +223,29 @@ impl Draft<Hire> {
     }
 
     fn work_started(&self) -> bool {
-        self.run().is_some_and(|run| run.steps.find(|step| step == HireStep::StartJob).is_some())
+        self.run().is_some_and(|run| run.has_asked(HireStep::StartJob))
+    }
+
+    /// A place for each milestone's money, once; the platform's share is that of the day on which both had signed. A funding
+    /// that is quicker finds none and opens it itself: to open it again does nothing.
+    fn open_escrows(&mut self) {
+        let milestones = self.run().filter(|run| run.is_open()).map(Run::milestones);
+        for milestone in milestones.into_iter().flatten() {
+            let step = HireStep::OpenEscrow { milestone };
+            if self.run().is_some_and(|run| !run.has_asked(step)) {
+                self.request(step);
+            }
+        }
+    }
+
+    /// Those that hold or held money have nothing left to expire, and know it.
+    fn expire_escrows(&mut self) {
+        let milestones = self.run().filter(|run| run.is_open()).map(Run::milestones);
+        for milestone in milestones.into_iter().flatten() {
+            if self.run().is_some_and(|run| run.has_asked(HireStep::OpenEscrow { milestone })) {
+                self.request(HireStep::ExpireEscrow { milestone });
+            }
+        }
     }
 
     fn request(&mut self, step: HireStep) {
@@ -313,6 +361,13 @@ impl ProcessManager for Hire {
             HireStep::ReopenJob { reason } => StepCommand::Job(job, JobCommand::Reopen { contract, reason }),
             HireStep::StartJob => StepCommand::Job(job, JobCommand::Start { contract }),
             HireStep::CloseJob { closure } => StepCommand::Job(job, JobCommand::Close { contract, closure }),
+            HireStep::OpenEscrow { milestone } => {
+                let open = run.open_escrow(contract, milestone)?;
+                StepCommand::Escrow(EscrowId::of(contract, milestone), open)
+            }
+            HireStep::ExpireEscrow { milestone } => {
+                StepCommand::Escrow(EscrowId::of(contract, milestone), EscrowCommand::Expire)
+            }
         };
         Some(command)
     }

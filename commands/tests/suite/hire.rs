@@ -2,12 +2,14 @@
 
 use commands::{
     contract::ContractCommand,
+    escrow::EscrowCommand,
     hire::{Hire, HireCommand, PROPOSAL_TIMER, instance_of},
     job::JobCommand,
     process::{ProcessManager, StepCommand},
 };
 use events::{
     Timestamp,
+    ids::EscrowId,
     vocabulary::{
         StepOutcome,
         jobs::{
@@ -77,6 +79,14 @@ fn close(closure: JobClosure) -> HireStep {
     HireStep::CloseJob { closure }
 }
 
+fn open(milestone: u32) -> HireStep {
+    HireStep::OpenEscrow { milestone }
+}
+
+fn expire(milestone: u32) -> HireStep {
+    HireStep::ExpireEscrow { milestone }
+}
+
 fn started() -> [HireEvent; 3] {
     [
         HireStarted { contract: the_contract(), terms: contract_terms() }.into(),
@@ -123,6 +133,44 @@ fn bids_that_cannot_be_rejected_hold_nothing_up() {
     given::<Hire>(started()).when(settle(1, refused())).then([settled(1, refused())]);
 }
 
+// ---- escrow ----
+
+/// Signed by both; a place for the money of each of the two milestones is asked for.
+fn signed() -> Vec<HireEvent> {
+    proposed_and([timer_stopped(), requested(3, open(1)), requested(4, open(2))])
+}
+
+#[test]
+fn a_signed_contract_has_a_place_for_each_milestones_money_opened_once() {
+    given::<Hire>(signed()).when(HireCommand::NoteSigned).then_nothing();
+    let hire: Hire = fold(signed());
+    let (contract, milestone, terms) = (the_contract(), 2, contract_terms());
+    let (client, worker, amount) = (terms.client, terms.worker, terms.milestones[1].amount);
+    let expected = EscrowCommand::Open { contract, milestone, client, worker, amount };
+    let escrow = EscrowId::of(contract, milestone);
+    assert_eq!(hire.open_step(instance_of(contract), 4), Some(StepCommand::Escrow(escrow, expected)));
+}
+
+#[test]
+fn what_was_opened_expires_when_the_contract_is_called_off_and_only_then() {
+    let cancelled = [expire(1), expire(2), reopen(ReopenReason::ContractCancelled)];
+    given::<Hire>(signed())
+        .when(HireCommand::NoteCancelled)
+        .then((5..).zip(cancelled).map(|(number, step)| requested(number, step)).collect::<Vec<_>>());
+    let at_work: Vec<HireEvent> = signed().into_iter().chain([requested(5, HireStep::StartJob)]).collect();
+    given::<Hire>(at_work.clone())
+        .when(HireCommand::NoteCompleted)
+        .then([requested(6, close(JobClosure::Completed))]);
+    given::<Hire>(at_work).when(HireCommand::NoteCancelled).then([
+        requested(6, expire(1)),
+        requested(7, expire(2)),
+        requested(8, close(JobClosure::Cancelled)),
+    ]);
+    let hire: Hire = fold(signed().into_iter().chain([requested(5, expire(1))]).collect::<Vec<_>>());
+    let expected = StepCommand::Escrow(EscrowId::of(the_contract(), 1), EscrowCommand::Expire);
+    assert_eq!(hire.open_step(instance_of(the_contract()), 5), Some(expected));
+}
+
 // ---- the proposal ----
 
 #[test]
@@ -134,13 +182,20 @@ fn a_proposed_contract_starts_the_timer_once() {
 
 #[test]
 fn a_signed_contract_stops_the_timer() {
-    given::<Hire>(proposed()).when(HireCommand::NoteSigned).then([timer_stopped()]);
-    given::<Hire>(proposed_and([timer_stopped()])).when(HireCommand::NoteSigned).then_nothing();
+    given::<Hire>(proposed()).when(HireCommand::NoteSigned).then([
+        timer_stopped(),
+        requested(3, open(1)),
+        requested(4, open(2)),
+    ]);
 }
 
 #[test]
 fn a_contract_that_is_heard_of_as_signed_before_it_is_as_proposed_starts_no_timer() {
-    given::<Hire>(started()).when(HireCommand::NoteSigned).then([timer_stopped()]);
+    given::<Hire>(started()).when(HireCommand::NoteSigned).then([
+        timer_stopped(),
+        requested(3, open(1)),
+        requested(4, open(2)),
+    ]);
     given::<Hire>(started_and([timer_stopped()])).when(note_proposed()).then_nothing();
 }
 
@@ -174,7 +229,9 @@ fn an_expired_contract_reopens_the_job_when_the_contract_says_so() {
 #[test]
 fn a_contract_signed_at_the_last_moment_goes_on() {
     let expiring = [timer_stopped(), requested(3, HireStep::ExpireContract), done(3)];
-    given::<Hire>(proposed_and(expiring.clone())).when(HireCommand::NoteSigned).then_nothing();
+    given::<Hire>(proposed_and(expiring.clone()))
+        .when(HireCommand::NoteSigned)
+        .then([requested(4, open(1)), requested(5, open(2))]);
     given::<Hire>(proposed_and(expiring))
         .when(HireCommand::NoteFunded)
         .then([requested(4, HireStep::StartJob)]);

@@ -274,7 +274,9 @@ fn check_steps(history: &[HireEvent]) -> Result<(), TestCaseError> {
         HireStep::RejectOtherBids
         | HireStep::ProposeContract
         | HireStep::ExpireContract
-        | HireStep::StartJob => false,
+        | HireStep::StartJob
+        | HireStep::OpenEscrow { .. }
+        | HireStep::ExpireEscrow { .. } => false,
     });
     prop_assert_eq!(
         (open, ends, last_steps.count()),
@@ -312,7 +314,11 @@ fn every_step_of_a_hire_is_reached() {
         "RejectOtherBids",
         "ProposeContract",
         "ExpireContract",
+        "OpenEscrow { milestone: 1 }",
+        "OpenEscrow { milestone: 2 }",
         "StartJob",
+        "ExpireEscrow { milestone: 1 }",
+        "ExpireEscrow { milestone: 2 }",
         "ReopenJob { reason: ProposalExpired }",
         "ReopenJob { reason: ProposalDeclined }",
         "ReopenJob { reason: ContractCancelled }",

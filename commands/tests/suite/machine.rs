@@ -74,6 +74,17 @@ pub fn explore<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value) ->
     TestRunner::new(config).run(strategy, test).unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+/// Whether `test` fails for one of the same cases each time.
+pub fn is_refuted<S: Strategy>(
+    cases: u32,
+    strategy: &S,
+    test: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) -> bool {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    TestRunner::new_with_rng(config, rng).run(strategy, test).is_err()
+}
+
 /// Runs `test` on the same cases each time and gathers what it observed.
 pub fn survey<S: Strategy, T: Ord>(
     cases: u32,

@@ -453,6 +453,16 @@ pub enum HireStep {
         /// How it ended.
         closure: JobClosure,
     },
+    /// Have a place for a milestone's money.
+    OpenEscrow {
+        /// The milestone's number, from 1.
+        milestone: u32,
+    },
+    /// No money will come for a milestone.
+    ExpireEscrow {
+        /// The milestone's number, from 1.
+        milestone: u32,
+    },
 }
 
 /// A step is to be done.

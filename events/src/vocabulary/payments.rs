@@ -660,7 +660,7 @@ pub struct FundingStarted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum FundingStep {
-    /// Have a place for the money.
+    /// Have a place for the money, should the hire not have had it opened yet.
     OpenEscrow,
     /// Let the client pay.
     CreatePayment,

@@ -173,6 +173,13 @@ async fn a_contract_is_signed(
         "Ama signs: both have",
         &format!("{} at version {}", seen.text("/status"), seen.body["version"]),
     );
+    let all_wait = |reply: &Reply| {
+        let waits = |escrow: &&Value| escrow["status"] == "opened";
+        (reply.items().iter().filter(waits).count() == 3).then_some(())
+    };
+    let escrows = format!("/api/v1/contracts/{id}/escrows");
+    cast.esi.sees("there is an escrow for each milestone", &escrows, all_wait).await?;
+    narrator.step("An escrow is opened for each of the three milestones", "opened");
     Ok(id)
 }
 

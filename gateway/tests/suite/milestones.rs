@@ -66,3 +66,18 @@ async fn without_a_provider_nobody_is_asked_to_pay() {
     call.send().await.problem(501, "payments_not_offered");
     deal.guild.get(&payment).by(&deal.client).send().await.problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn an_escrow_waits_for_each_milestone_once_both_have_signed_and_expires_when_the_contract_is_called_off()
+ {
+    let deal = Deal::proposed().await;
+    deal.post("/sign").by(&deal.client).send().await.expect(StatusCode::OK);
+    let none = deal.until("/escrows", |_| true).await;
+    assert_eq!(none["items"], json!([]), "only one has signed");
+    deal.post("/sign").by(&deal.worker).send().await.expect(StatusCode::OK);
+    let first = deal.escrow(1, "opened").await;
+    let second = deal.escrow(2, "opened").await;
+    assert_ne!(first, second);
+    deal.post("/cancel").by(&deal.worker).send().await.expect(StatusCode::OK);
+    assert_eq!((deal.escrow(1, "expired").await, deal.escrow(2, "expired").await), (first, second));
+}

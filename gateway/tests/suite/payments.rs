@@ -64,8 +64,7 @@ async fn somebody_elses_payment_is_neither_seen_nor_touched() {
     }
     deal.attempt(&payment, &card).await.problem(404, "payment_method_not_found");
     deal.guild.get(&path).send().await.problem(401, "unauthenticated");
-    let escrow = deal.until("/escrows", |escrows| escrows["items"][0]["status"] == "opened").await;
-    let escrow = format!("/api/v1/escrows/{}", escrow["items"][0]["escrow"].as_str().unwrap());
+    let escrow = format!("/api/v1/escrows/{}", deal.escrow(1, "opened").await);
     let seen = deal.guild.get(&escrow).by(&deal.worker).send().await.expect(StatusCode::OK);
     assert_eq!((&seen.body["amount"], &seen.body["held"]), (&ghs("100000"), &ghs("0")));
     let stranger = deal.guild.member("yaw", &["worker"]).await;

@@ -47,6 +47,10 @@ pub struct Provider {
 }
 
 impl Provider {
+    pub fn has_charge(&self, payment: PaymentId, attempt: u32) -> bool {
+        self.charges.contains_key(&(payment, attempt))
+    }
+
     pub fn charge(&mut self, payment: PaymentId, attempt: u32, amount: Money, fate: Charge) {
         if self.charges.contains_key(&(payment, attempt)) {
             return;

@@ -149,6 +149,14 @@ impl Deal {
         self.until("", |contract| contract["milestones"][index]["status"] == status).await;
     }
 
+    /// The escrow of a milestone, as soon as it has this status; its id.
+    pub(crate) async fn escrow(&self, milestone: u32, status: &str) -> String {
+        let fits = |escrow: &&Value| escrow["milestone"] == milestone && escrow["status"] == status;
+        let of_status = |escrows: &Value| escrows["items"].as_array()?.iter().find(fits).cloned();
+        let escrows = self.until("/escrows", |escrows| of_status(escrows).is_some()).await;
+        of_status(&escrows).unwrap()["escrow"].as_str().unwrap().to_owned()
+    }
+
     /// The worker's wallet, as soon as so much of it can be spent.
     pub(crate) async fn has_available(&self, minor: &str) -> Value {
         let fits = |wallet: &Value| wallet["balances"][0]["available"] == ghs(minor);
