@@ -333,8 +333,7 @@ impl ProcessManager for Funding {
 
     /// One after the other: there is an escrow before there is money for it.
     fn step_before(&self, number: u32) -> Option<u32> {
-        let first = self.run.as_ref().and_then(|run| run.steps.first_open());
-        first.filter(|first| *first < number)
+        self.run.as_ref()?.steps.open_before(number)
     }
 
     fn settle(number: u32, outcome: StepOutcome) -> FundingCommand {

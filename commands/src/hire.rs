@@ -374,8 +374,7 @@ impl ProcessManager for Hire {
 
     /// One after the other: a job is closed after it was started, reopened after its other bids were rejected.
     fn step_before(&self, number: u32) -> Option<u32> {
-        let first = self.run.as_ref().and_then(|run| run.steps.first_open());
-        first.filter(|first| *first < number)
+        self.run.as_ref()?.steps.open_before(number)
     }
 
     fn settle(number: u32, outcome: StepOutcome) -> HireCommand {

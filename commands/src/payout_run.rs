@@ -311,8 +311,7 @@ impl ProcessManager for PayoutRun {
 
     /// One after the other: a hold is released after it was asked for, money credited after it was debited.
     fn step_before(&self, number: u32) -> Option<u32> {
-        let first = self.run.as_ref().and_then(|run| run.steps.first_open());
-        first.filter(|first| *first < number)
+        self.run.as_ref()?.steps.open_before(number)
     }
 
     fn settle(number: u32, outcome: StepOutcome) -> PayoutRunCommand {

@@ -350,8 +350,7 @@ impl ProcessManager for Release {
 
     /// One after the other: the contract says that the worker was paid when it is so.
     fn step_before(&self, number: u32) -> Option<u32> {
-        let first = self.run.as_ref().and_then(|run| run.steps.first_open());
-        first.filter(|first| *first < number)
+        self.run.as_ref()?.steps.open_before(number)
     }
 
     fn settle(number: u32, outcome: StepOutcome) -> ReleaseCommand {

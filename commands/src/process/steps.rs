@@ -62,6 +62,11 @@ impl<S: Copy + PartialEq> Steps<S> {
         (1..).zip(&self.asked).find(|(_, (_, state))| *state == StepState::Open).map(|(number, _)| number)
     }
 
+    /// The lowest number that is open, when it comes before this one: where steps are carried out one after the other, it is first.
+    pub(crate) fn open_before(&self, number: u32) -> Option<u32> {
+        self.first_open().filter(|first| *first < number)
+    }
+
     /// What became of the first step that is like this; `None` when none was asked for.
     pub(crate) fn find(&self, is: impl Fn(S) -> bool) -> Option<(S, StepState)> {
         self.asked.iter().copied().find(|(step, _)| is(*step))
