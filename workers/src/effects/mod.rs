@@ -29,7 +29,7 @@ use events::{
 };
 use metrics::counter;
 use projections::{
-    PageRequest, ReadStore, StoreError,
+    ReadStore, StoreError,
     effects::{self, EffectKind, OpenEffect},
 };
 use serde::Serialize;
@@ -150,7 +150,7 @@ impl Effects {
                 counted("give_up", self.provider.give_up(&standing).await)?
             }
             Some(standing) => standing,
-            None if intent.given_up => return Ok(Some(failed(reference, "never_sent"))),
+            None if intent.given_up => return Ok(Some(reference.failed("never_sent"))),
             None => match counted("order", self.provider.order(&intent.order).await) {
                 Ok(standing) => standing,
                 Err(ProviderError::Refused { code, .. }) => return self.refused(reference, &code).await,
@@ -166,7 +166,7 @@ impl Effects {
     /// A refusal is an outcome when there is really nothing under our reference.
     async fn refused(&self, reference: Reference, code: &str) -> Result<Option<Notice>, Unsettled> {
         match self.look_up(reference).await? {
-            None => Ok(Some(failed(reference, code))),
+            None => Ok(Some(reference.failed(code))),
             Some(_) => {
                 Err(Unsettled::CannotBe(format!("the provider refuses {reference} and has it: {code}")))
             }
@@ -238,15 +238,6 @@ fn waits_for_the_payer(standing: &Standing) -> bool {
     }
 }
 
-fn failed(reference: Reference, code: &str) -> Notice {
-    let code = code.to_owned();
-    match reference {
-        Reference::Attempt { payment, attempt } => Notice::PaymentFailed { payment, attempt, code },
-        Reference::Refund { payment, refund } => Notice::RefundFailed { payment, refund, code },
-        Reference::Payout { payout, attempt } => Notice::PayoutFailed { payout, attempt, code },
-    }
-}
-
 /// The open effects of the read model `effects`.
 #[derive(Clone)]
 pub(crate) struct OpenEffects {
@@ -274,9 +265,6 @@ impl OpenEffects {
     }
 }
 
-/// Documents read at once.
-const PAGE: usize = 256;
-
 impl Work for OpenEffects {
     type Key = (StreamId, EffectKind, u32);
     type Item = OpenEffect;
@@ -287,15 +275,8 @@ impl Work for OpenEffects {
     }
 
     async fn list(&self, limit: usize) -> Result<Listed<Self>, StoreError> {
-        let (mut open, mut after) = (Vec::new(), None);
-        while open.len() < limit && self.share.has_any() {
-            let page = effects::open(self.store.as_ref(), PageRequest { after, limit: PAGE }).await?;
-            open.extend(page.items.into_iter().filter(|effect: &OpenEffect| self.share.has(effect.stream)));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
+        let page = |page| effects::open(self.store.as_ref(), page);
+        let open = self.share.of_listed(limit, |effect: &OpenEffect| effect.stream, page).await?;
         Ok(open.into_iter().map(|effect| ((effect.stream, effect.kind, effect.number), effect)).collect())
     }
 

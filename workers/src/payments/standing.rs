@@ -46,31 +46,41 @@ impl Standing {
         match self.reference {
             Reference::Attempt { payment, attempt } => match &self.state {
                 State::UnderWay | State::Returned { .. } => None,
+                State::Failed { code } => Some(self.reference.failed(code)),
                 State::ActionRequired => Some(Notice::PaymentActionRequired { payment, attempt }),
                 State::Authorized => Some(Notice::PaymentAuthorized { payment, attempt }),
                 State::Done => {
                     let (reference, amount) = (self.provider_id.clone(), self.amount);
                     Some(Notice::PaymentConfirmed { payment, attempt, reference, amount })
                 }
-                State::Failed { code } => {
-                    Some(Notice::PaymentFailed { payment, attempt, code: bounded(code) })
-                }
             },
             Reference::Refund { payment, refund } => match &self.state {
                 State::Done => Some(Notice::RefundPaid { payment, refund }),
-                State::Failed { code } => Some(Notice::RefundFailed { payment, refund, code: bounded(code) }),
+                State::Failed { code } => Some(self.reference.failed(code)),
                 State::UnderWay | State::ActionRequired | State::Authorized | State::Returned { .. } => None,
             },
             Reference::Payout { payout, attempt } => match &self.state {
                 State::UnderWay | State::ActionRequired | State::Authorized => None,
+                State::Failed { code } => Some(self.reference.failed(code)),
                 State::Done => {
                     Some(Notice::PayoutPaid { payout, attempt, reference: self.provider_id.clone() })
                 }
-                State::Failed { code } => Some(Notice::PayoutFailed { payout, attempt, code: bounded(code) }),
                 State::Returned { code } => {
                     Some(Notice::PayoutReturned { payout, attempt, code: bounded(code) })
                 }
             },
+        }
+    }
+}
+
+impl Reference {
+    /// What the payment or payout is to be told when what stands under this name failed with `code`.
+    pub(crate) fn failed(self, code: &str) -> Notice {
+        let code = bounded(code);
+        match self {
+            Self::Attempt { payment, attempt } => Notice::PaymentFailed { payment, attempt, code },
+            Self::Refund { payment, refund } => Notice::RefundFailed { payment, refund, code },
+            Self::Payout { payout, attempt } => Notice::PayoutFailed { payout, attempt, code },
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use commands::process::ProcessError;
 use events::StreamId;
 use projections::{
-    PageRequest, ReadStore, StoreError,
+    ReadStore, StoreError,
     steps::{self, OpenStep},
 };
 
@@ -20,9 +20,6 @@ pub(crate) struct Steps {
     pub(crate) share: Share,
 }
 
-/// Documents read at once.
-const PAGE: usize = 256;
-
 impl Work for Steps {
     type Key = (StreamId, u32);
     type Item = OpenStep;
@@ -34,25 +31,16 @@ impl Work for Steps {
 
     /// The last open step of every manager: issuing it carries out those before it too.
     async fn list(&self, limit: usize) -> Result<Vec<(Self::Key, OpenStep)>, StoreError> {
+        let page = |page| steps::open(self.store.as_ref(), page);
+        let listed = self.share.of_listed(limit, |step: &OpenStep| step.stream, page).await?;
         let mut places: HashMap<StreamId, usize> = HashMap::new();
-        let (mut steps, mut seen, mut after) = (Vec::<OpenStep>::new(), 0, None);
-        while seen < limit && self.share.has_any() {
-            let page = steps::open(self.store.as_ref(), PageRequest { after, limit: PAGE }).await?;
-            for step in page.items {
-                if !self.share.has(step.stream) {
-                    continue;
-                }
-                seen += 1;
-                let place = *places.entry(step.stream).or_insert(steps.len());
-                match steps.get_mut(place) {
-                    None => steps.push(step),
-                    Some(known) if known.number < step.number => *known = step,
-                    Some(_) => {}
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
+        let mut steps = Vec::<OpenStep>::new();
+        for step in listed {
+            let place = *places.entry(step.stream).or_insert(steps.len());
+            match steps.get_mut(place) {
+                None => steps.push(step),
+                Some(known) if known.number < step.number => *known = step,
+                Some(_) => {}
             }
         }
         Ok(steps.into_iter().map(|step| ((step.stream, step.number), step)).collect())

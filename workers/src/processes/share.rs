@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use events::{StreamId, log::EventLog};
+use projections::{Page, PageRequest, StoreError};
 
 use crate::{fleet::Fleet, runner::Surroundings, settings::WorkerSettings};
 
@@ -17,6 +18,9 @@ pub(crate) struct Share {
     log: Arc<dyn EventLog>,
     listing: &'static str,
 }
+
+/// Documents read at once.
+const PAGE: usize = 256;
 
 impl Share {
     pub(crate) fn new(surroundings: &Surroundings, listing: &'static str) -> Self {
@@ -44,5 +48,28 @@ impl Share {
     /// Whether all there is is issued here.
     pub(crate) fn is_all(&self) -> bool {
         self.fleet.is_none() && self.settings.services.is_empty()
+    }
+
+    /// Of what `page` lists, in its order, what is issued here: at least `limit` pieces when there are as many, and up to a
+    /// page more.
+    pub(crate) async fn of_listed<T, F>(
+        &self,
+        limit: usize,
+        stream_of: impl Fn(&T) -> StreamId,
+        page: impl Fn(PageRequest) -> F,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        F: Future<Output = Result<Page<T>, StoreError>>,
+    {
+        let (mut ours, mut after) = (Vec::new(), None);
+        while ours.len() < limit && self.has_any() {
+            let listed = page(PageRequest { after, limit: PAGE }).await?;
+            ours.extend(listed.items.into_iter().filter(|piece| self.has(stream_of(piece))));
+            after = listed.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(ours)
     }
 }

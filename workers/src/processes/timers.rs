@@ -21,9 +21,6 @@ pub(crate) struct DueTimers {
     pub(crate) share: Share,
 }
 
-/// Documents read at once.
-const PAGE: usize = 256;
-
 impl Work for DueTimers {
     type Key = (StreamId, String, Timestamp);
     type Item = Timer;
@@ -35,16 +32,8 @@ impl Work for DueTimers {
 
     async fn list(&self, limit: usize) -> Result<Vec<(Self::Key, Timer)>, StoreError> {
         let now = self.clock.now();
-        let (mut due, mut after) = (Vec::new(), None);
-        while due.len() < limit && self.share.has_any() {
-            let page = timers::due(self.store.as_ref(), now, PageRequest { after, limit: PAGE }).await?;
-            let ours = |timer: &Timer| self.share.has(timer.stream);
-            due.extend(page.items.into_iter().filter(ours));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
+        let page = |page| timers::due(self.store.as_ref(), now, page);
+        let due = self.share.of_listed(limit, |timer: &Timer| timer.stream, page).await?;
         Ok(due.into_iter().map(|timer| ((timer.stream, timer.timer.clone(), timer.due_at), timer)).collect())
     }
 

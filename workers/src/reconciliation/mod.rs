@@ -38,8 +38,8 @@ pub mod provider;
 
 use crate::{
     backoff::Backoff,
+    builds::prepare_live,
     payments::{PaymentProvider, ProviderError},
-    runner::progress::collections_with_ours,
     settings::WorkerSettings,
 };
 
@@ -169,14 +169,17 @@ const SLACK_MS: i64 = 600_000;
 pub(crate) async fn run(reconciler: Reconciler, settings: WorkerSettings, mut ends: watch::Receiver<bool>) {
     let mut backoff = Backoff::new(&settings);
     let poll = Duration::from_millis(settings.poll_interval_ms);
+    let mut prepared = false;
     while !*ends.borrow() {
-        let pause = match round(&reconciler).await {
+        let pause = match round(&reconciler, &mut prepared).await {
             Ok(()) => {
                 backoff.reset();
                 poll
             }
             Err(error) => {
                 tracing::warn!(%error, "the books cannot be compared now");
+                // The read models may be gone, and have to be made again.
+                prepared = false;
                 backoff.pause().max(poll)
             }
         };
@@ -188,11 +191,13 @@ pub(crate) async fn run(reconciler: Reconciler, settings: WorkerSettings, mut en
     }
 }
 
-async fn round(reconciler: &Reconciler) -> Result<(), ReconcileError> {
+async fn round(reconciler: &Reconciler, prepared: &mut bool) -> Result<(), ReconcileError> {
     let projections: [&dyn Projection; 2] = [&Ledger, &Unreconciled];
-    for projection in projections {
-        let collections = collections_with_ours(projection.collections());
-        reconciler.store.prepare(&projection.id(), &collections).await?;
+    if !*prepared {
+        for projection in projections {
+            prepare_live(reconciler.store.as_ref(), projection).await?;
+        }
+        *prepared = true;
     }
     reconciler.request_daily().await?;
     reconciler.do_open().await.map(drop)
