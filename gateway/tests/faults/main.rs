@@ -7,6 +7,7 @@
 mod harness;
 
 mod away;
+mod books;
 mod crash;
 mod driver;
 mod fleet;
