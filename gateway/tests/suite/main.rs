@@ -22,6 +22,7 @@ mod ledger;
 mod log_copy;
 mod lost_read_store;
 mod milestones;
+mod money_on_kafka;
 mod openapi;
 mod payment_methods;
 mod payments;

@@ -13,6 +13,7 @@ mod fleet;
 mod lag;
 mod letters;
 mod managers;
+mod money_on_kafka;
 mod money_stories;
 mod other_logs;
 mod processes;

@@ -2,6 +2,7 @@
 
 mod client;
 pub(crate) mod deal;
+pub(crate) mod kafka;
 pub(crate) mod money;
 
 use gateway::{
@@ -35,6 +36,10 @@ pub(crate) fn layers(folder: &TempDir) -> Layers {
     let data = folder.path().display().to_string();
     for (key, value) in [("data", data.as_str()), ("listen", "127.0.0.1:0")] {
         layers.set(key, value, Origin::Given).unwrap();
+    }
+    if let Some((url, prefix)) = kafka::log_of(folder.path()) {
+        layers.set("log.url", url.as_str(), Origin::Given).unwrap();
+        layers.set("log.kafka.topic_prefix", prefix.as_str(), Origin::Given).unwrap();
     }
     for (key, value) in [("auth.argon2_memory_kib", 8), ("auth.argon2_iterations", 1)] {
         layers.set(key, value, Origin::Given).unwrap();
@@ -164,6 +169,19 @@ impl Guild {
     pub(crate) fn ends(&self) -> Vec<i64> {
         let log = &self.server.app.log;
         log.partitions().into_iter().map(|partition| log.end(partition).unwrap()).collect()
+    }
+
+    /// The same when something was written since it ended at `before`: over an upstream a commit is answered a moment before it
+    /// can be read.
+    pub(crate) async fn ends_once_written(&self, before: &[i64]) -> Vec<i64> {
+        for _ in 0..4000 {
+            let ends = self.ends();
+            if ends != before {
+                return ends;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("nothing was written");
     }
 }
 

@@ -35,6 +35,13 @@ pub struct Market {
     pub keys: Arc<KeyRing>,
 }
 
+impl Drop for Market {
+    /// Whatever still has the log has nothing left to do with it, and its threads go.
+    fn drop(&mut self) {
+        self.house.log.close();
+    }
+}
+
 impl Market {
     /// Must be called within a tokio runtime.
     pub fn new() -> Self {

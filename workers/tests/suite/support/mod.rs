@@ -2,6 +2,7 @@
 
 pub mod faults;
 pub mod fleet;
+pub mod kafka;
 pub mod market;
 pub mod mongodb;
 pub mod projections;
@@ -67,8 +68,11 @@ impl House {
     }
 }
 
+/// The embedded log, or in a process that is to try everything on Kafka one of its own there.
 fn open_log(folder: &std::path::Path) -> Arc<dyn EventLog> {
-    events::log::open(&LogOptions::embedded(folder.join("log"))).unwrap()
+    let folder = folder.join("log");
+    let options = kafka::fresh_log(&folder).unwrap_or_else(|| LogOptions::embedded(&folder));
+    events::log::open(&options).unwrap()
 }
 
 fn open_store(folder: &std::path::Path, name: &str) -> Arc<dyn ReadStore> {
