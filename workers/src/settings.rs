@@ -38,6 +38,8 @@ pub struct WorkerSettings {
     pub batch_commits_max: usize,
     /// A batch ends with the commit whose body exceeds this many bytes together with those before it.
     pub batch_bytes_max: usize,
+    /// Bodies of the commits that were appended last and are kept decoded, once for all runners of this process, bytes.
+    pub recent_bytes_max: usize,
     /// Documents that all projectors of this process together remember between their transactions, bytes, roughly.
     pub documents_remembered_bytes_max: usize,
     /// Events that a letter lists behind its head. Beyond that it keeps only the first position and a count.
@@ -125,6 +127,7 @@ impl Default for WorkerSettings {
             test_clock: true,
             batch_commits_max: 2048,
             batch_bytes_max: 2 * 1024 * 1024,
+            recent_bytes_max: 8 * 1024 * 1024,
             documents_remembered_bytes_max: 64 * 1024 * 1024,
             followers_max: 256,
             redrive_run_events_max: 128,

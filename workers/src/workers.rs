@@ -20,7 +20,7 @@ use crate::{
     fleet::{Fleet, FleetStatus},
     processes::{DueTimers, Processes, Pump, PumpCell, PumpStatus, Reacting, Share, Steps, Work},
     reconciliation::{self, Reconciler},
-    runner::{Handle, Runner, Surroundings, applier::Applier},
+    runner::{Handle, Runner, Surroundings, applier::Applier, recent::Recent},
     settings::WorkerSettings,
     status::{RunnerStatus, describe_metrics},
 };
@@ -86,6 +86,7 @@ impl Workers {
         let progress = watch::Sender::new(0);
         let fleet = settings.shared.then(|| Fleet::new(&settings));
         let surroundings = Surroundings {
+            recent: Recent::new(log.as_ref(), settings.recent_bytes_max),
             log,
             store: Arc::clone(&store),
             clock,

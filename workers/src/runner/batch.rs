@@ -50,7 +50,7 @@ impl Default for Density {
 
 impl Density {
     /// That of a batch that was read behind `after`.
-    fn of(after: &[(Partition, Offset)], commits: &[DecodedCommit]) -> Self {
+    fn of(after: &[(Partition, Offset)], commits: &[Arc<DecodedCommit>]) -> Self {
         let mut offsets = 0;
         for (partition, offset) in after {
             let last = commits.iter().rev().find(|commit| commit.position.partition == *partition);
@@ -84,7 +84,7 @@ impl<A: Applier> Runner<A> {
         let mut next = self.ahead.take(&self.source, after.clone()).await?;
         if let Some(hold) = &progress.hold {
             let reached = |commit: &DecodedCommit| progress.reached(commit.position.partition);
-            let allowed = |commit: &DecodedCommit| {
+            let allowed = |commit: &Arc<DecodedCommit>| {
                 commit.position.offset <= hold.limit(commit.position.partition, reached(commit))
             };
             next.commits.retain(allowed);
@@ -97,7 +97,7 @@ impl<A: Applier> Runner<A> {
         self.density = Density::of(&after, &next.commits);
         self.read_ahead(after, &next);
         let outcome = self.apply_commits(progress, &next.commits).await;
-        let last_time = next.commits.last().and_then(last_time);
+        let last_time = next.commits.last().and_then(|commit| last_time(commit));
         self.report(progress, &next.ends, last_time);
         outcome.map(|()| Did::Something)
     }
@@ -119,7 +119,7 @@ impl<A: Applier> Runner<A> {
     async fn apply_commits(
         &mut self,
         progress: &mut Progress,
-        commits: &[DecodedCommit],
+        commits: &[Arc<DecodedCommit>],
     ) -> Result<(), Trouble> {
         self.announce(progress, commits).await?;
         let (to, because, stopped) = match self.fold(progress, commits).await? {
@@ -142,7 +142,7 @@ impl<A: Applier> Runner<A> {
     }
 
     /// Tells the applier what comes next, as far as nothing is in its way.
-    async fn announce(&mut self, progress: &Progress, commits: &[DecodedCommit]) -> Result<(), Trouble> {
+    async fn announce(&mut self, progress: &Progress, commits: &[Arc<DecodedCommit>]) -> Result<(), Trouble> {
         let mut expected = Vec::new();
         for item in commits.iter().flat_map(|commit| &commit.items) {
             if let Item::Event(event) = item {
@@ -165,7 +165,7 @@ impl<A: Applier> Runner<A> {
         Ok(())
     }
 
-    async fn fold(&mut self, progress: &Progress, commits: &[DecodedCommit]) -> Result<Folded, Trouble> {
+    async fn fold(&mut self, progress: &Progress, commits: &[Arc<DecodedCommit>]) -> Result<Folded, Trouble> {
         self.applier.discard();
         let (mut draft, mut verdicts) = (Draft::default(), Verdicts::default());
         let mut rate = self.rate.clone();

@@ -20,6 +20,7 @@ pub(crate) mod applier;
 mod batch;
 mod holding;
 pub(crate) mod progress;
+pub(crate) mod recent;
 pub(crate) mod redrive;
 pub(crate) mod source;
 mod still;
@@ -27,6 +28,7 @@ mod still;
 use applier::Applier;
 use batch::Density;
 use progress::{Draft, Progress, collections_with_ours};
+use recent::Recent;
 use redrive::{Redrive, RedriveError, Redriven};
 use source::{Ahead, Source};
 
@@ -102,6 +104,8 @@ pub(crate) struct Surroundings {
     pub(crate) store: Arc<dyn ReadStore>,
     pub(crate) clock: DomainClock,
     pub(crate) settings: Arc<WorkerSettings>,
+    /// What was appended last, decoded.
+    pub(crate) recent: Recent,
     /// The worker processes over the read store, when there may be several.
     pub(crate) fleet: Option<Arc<Fleet>>,
     /// Counts the transactions of all runners of the process.
@@ -178,7 +182,8 @@ impl<A: Applier> Runner<A> {
             status: status.clone(),
         };
         let collections = collections_with_ours(collections);
-        let source = Source::new(Arc::clone(&surroundings.log), &surroundings.settings);
+        let log = Arc::clone(&surroundings.log);
+        let source = Source::sharing(log, &surroundings.settings, surroundings.recent.clone());
         let rate = ParkingRate::new(&surroundings.settings);
         let seat = surroundings.fleet.as_ref().map(|fleet| fleet.seat(applier.id(), &scope));
         let runner = Self {

@@ -12,7 +12,7 @@ use events::{
 
 use tokio::task::JoinHandle;
 
-use super::Trouble;
+use super::{Trouble, recent::Recent};
 use crate::{dead_letters::Entry, settings::WorkerSettings};
 
 /// The log as a runner reads it. Cheap to clone.
@@ -20,17 +20,20 @@ use crate::{dead_letters::Entry, settings::WorkerSettings};
 pub(crate) struct Source {
     log: Arc<dyn EventLog>,
     limit: ReadLimit,
+    recent: Recent,
 }
 
 /// A commit whose events were decoded one by one.
 pub(crate) struct DecodedCommit {
     pub(crate) position: Position,
+    /// What its body has.
+    pub(crate) bytes: usize,
     pub(crate) items: Vec<Item>,
 }
 
 /// What a runner reads at once.
 pub(crate) struct NextBatch {
-    pub(crate) commits: Vec<DecodedCommit>,
+    pub(crate) commits: Vec<Arc<DecodedCommit>>,
     /// The last offset of each partition, read before its commits.
     pub(crate) ends: Vec<(Partition, Offset)>,
 }
@@ -137,14 +140,20 @@ pub(crate) fn decode(commit: &StoredCommit) -> DecodedCommit {
             .collect(),
         Err(error) => vec![unreadable(commit.first_version, commit.count, None, error)],
     };
-    DecodedCommit { position: commit.position, items }
+    DecodedCommit { position: commit.position, bytes: commit.body.len(), items }
 }
 
 impl Source {
+    /// A reader for itself.
     pub(crate) fn new(log: Arc<dyn EventLog>, settings: &WorkerSettings) -> Self {
+        Self::sharing(log, settings, Recent::default())
+    }
+
+    /// A reader that finds in `recent` what others have read.
+    pub(crate) fn sharing(log: Arc<dyn EventLog>, settings: &WorkerSettings, recent: Recent) -> Self {
         let limit =
             ReadLimit { commits: settings.batch_commits_max.max(1), bytes: settings.batch_bytes_max.max(1) };
-        Self { log, limit }
+        Self { log, limit, recent }
     }
 
     pub(crate) fn id(&self) -> LogId {
@@ -171,22 +180,44 @@ impl Source {
 
     /// The next batch behind `after`, of all these partitions together, the first one served first.
     pub(crate) async fn next(&self, after: Vec<(Partition, Offset)>) -> Result<NextBatch, Trouble> {
+        if let Some(batch) = self.at_hand(&after)? {
+            return Ok(batch);
+        }
+        let recent = self.recent.clone();
         self.blocking(move |log, limit| {
             let (mut commits, mut bytes, mut ends) = (Vec::new(), 0, Vec::new());
             for (partition, offset) in after {
-                ends.push((partition, log.end(partition)?));
-                if commits.len() >= limit.commits || bytes >= limit.bytes {
+                let end = log.end(partition)?;
+                ends.push((partition, end));
+                if end <= offset || commits.len() >= limit.commits || bytes >= limit.bytes {
                     continue;
                 }
                 let rest = ReadLimit { commits: limit.commits - commits.len(), bytes: limit.bytes - bytes };
-                for commit in read_up_to_damage(log, partition, offset, rest)? {
-                    bytes += commit.body.len();
-                    commits.push(decode(&commit));
-                }
+                let found = recent.read(log, partition, offset, rest)?;
+                bytes += found.iter().map(|commit| commit.bytes).sum::<usize>();
+                commits.extend(found);
             }
             Ok(NextBatch { commits, ends })
         })
         .await
+    }
+
+    /// The next batch when nobody has to wait for a file: there is nothing new, or others have read it.
+    fn at_hand(&self, after: &[(Partition, Offset)]) -> Result<Option<NextBatch>, Trouble> {
+        let (mut commits, mut bytes, mut ends) = (Vec::new(), 0, Vec::new());
+        for (partition, offset) in after {
+            let end = self.log.end(*partition)?;
+            ends.push((*partition, end));
+            if end <= *offset || commits.len() >= self.limit.commits || bytes >= self.limit.bytes {
+                continue;
+            }
+            let (commits_left, bytes_left) = (self.limit.commits - commits.len(), self.limit.bytes - bytes);
+            let rest = ReadLimit { commits: commits_left, bytes: bytes_left };
+            let Some(found) = self.recent.peek(*partition, *offset, rest) else { return Ok(None) };
+            bytes += found.iter().map(|commit| commit.bytes).sum::<usize>();
+            commits.extend(found);
+        }
+        Ok(Some(NextBatch { commits, ends }))
     }
 
     /// The last offsets of these partitions.
@@ -240,7 +271,7 @@ impl Source {
 }
 
 /// Reads what stands before damage, if anything does; the damage itself is met when it comes first.
-fn read_up_to_damage(
+pub(super) fn read_up_to_damage(
     log: &dyn EventLog,
     partition: Partition,
     after: Offset,
