@@ -111,7 +111,7 @@ impl ReadStore for SqliteStore {
                 projection: batch.projection,
                 advances: batch.advances,
             };
-            self.writer.run(move |connection| write::commit(connection, &placed)).await
+            self.writer.commit(placed).await
         })
     }
 

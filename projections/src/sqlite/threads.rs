@@ -12,13 +12,24 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Failure, file};
+use super::{
+    Failure, file,
+    write::{self, Placed},
+};
 use crate::{StoreError, options::StoreOptions};
 
 /// Writes that may wait.
 const QUEUE: usize = 64;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// Batches that share a transaction, at most.
+const TOGETHER_MAX: usize = 32;
+
+enum Job {
+    /// Something that has transactions of its own.
+    Work(Box<dyn FnOnce(&mut Connection) + Send>),
+    /// A batch that may share one with others.
+    Batch(Box<Placed>, oneshot::Sender<Result<(), StoreError>>),
+}
 
 /// The thread with the one connection that writes.
 pub(super) struct Writer {
@@ -40,15 +51,29 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let gone = || StoreError::Unavailable("the writer has stopped".into());
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let work = Job::Work(Box::new(move |connection| {
             // Nobody listening any more is no reason to undo what was written.
             let _ = answer.send(work(connection));
-        });
-        self.jobs.as_ref().ok_or_else(gone)?.send(job).await.map_err(|_| gone())?;
+        }));
+        self.send(work).await?;
         Ok(answered.await.map_err(|_| gone())??)
     }
+
+    /// Carries out a batch, all of it or nothing.
+    pub(super) async fn commit(&self, batch: Placed) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Batch(Box::new(batch), answer)).await?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    async fn send(&self, job: Job) -> Result<(), StoreError> {
+        self.jobs.as_ref().ok_or_else(gone)?.send(job).await.map_err(|_| gone())
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".into())
 }
 
 impl Drop for Writer {
@@ -62,8 +87,27 @@ impl Drop for Writer {
 }
 
 fn write(mut connection: Connection, mut queue: mpsc::Receiver<Job>, wal: &Wal) {
-    while let Some(job) = queue.blocking_recv() {
-        job(&mut connection);
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| queue.blocking_recv()) {
+        match job {
+            Job::Work(work) => work(&mut connection),
+            Job::Batch(first, answer) => {
+                let (mut batches, mut answers) = (vec![*first], vec![answer]);
+                while batches.len() < TOGETHER_MAX && next.is_none() {
+                    match queue.try_recv() {
+                        Ok(Job::Batch(batch, answer)) => {
+                            batches.push(*batch);
+                            answers.push(answer);
+                        }
+                        Ok(work) => next = Some(work),
+                        Err(_) => break,
+                    }
+                }
+                for (answer, verdict) in answers.into_iter().zip(write::commit(&mut connection, &batches)) {
+                    let _ = answer.send(verdict);
+                }
+            }
+        }
         wal.look(&connection);
     }
 }

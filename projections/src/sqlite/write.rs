@@ -1,4 +1,4 @@
-//! Carries out a batch: checkpoints compared and set, documents and their index entries written, in one transaction.
+//! Carries out batches: checkpoints compared and set, documents and their index entries written, in one transaction.
 
 use events::{LogId, Partition};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -18,29 +18,74 @@ pub(super) struct Placed {
     pub(super) writes: Vec<(std::sync::Arc<Layout>, Write)>,
 }
 
-/// All of it or nothing.
-pub(super) fn commit(connection: &mut Connection, batch: &Placed) -> Result<(), Failure> {
+/// Carries out these batches one after the other; what became of each. Of a batch all or nothing is done, whatever becomes of
+/// the others. Many small ones share a transaction, since most of what that costs does not depend on how much is in it.
+pub(super) fn commit(connection: &mut Connection, batches: &[Placed]) -> Vec<Result<(), StoreError>> {
+    if batches.len() > 1
+        && let Ok(verdicts) = commit_together(connection, batches)
+    {
+        return verdicts;
+    }
+    // Alone, each fails for itself.
+    batches.iter().map(|batch| commit_alone(connection, batch).map_err(StoreError::from)).collect()
+}
+
+fn commit_alone(connection: &mut Connection, batch: &Placed) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    check(&transaction, batch)?;
+    carry_out(&transaction, batch)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// `Err`: nothing was done, and none of them is to blame for it.
+fn commit_together(
+    connection: &mut Connection,
+    batches: &[Placed],
+) -> Result<Vec<Result<(), StoreError>>, Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut verdicts = Vec::with_capacity(batches.len());
+    for batch in batches {
+        // One that is fenced has written nothing.
+        match check(&transaction, batch) {
+            Err(Failure::Store(fenced)) => verdicts.push(Err(fenced)),
+            Err(failure) => return Err(failure),
+            Ok(()) => {
+                carry_out(&transaction, batch)?;
+                verdicts.push(Ok(()));
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(verdicts)
+}
+
+/// Whether everything is as the batch was made for. Only reads.
+fn check(transaction: &Transaction<'_>, batch: &Placed) -> Result<(), Failure> {
     for advance in &batch.advances {
-        if checkpoint(&transaction, &batch.projection, advance.partition)? != advance.from {
+        if checkpoint(transaction, &batch.projection, advance.partition)? != advance.from {
             return Err(StoreError::Fenced.into());
         }
-        set_checkpoint(&transaction, &batch.projection, advance)?;
     }
     for (table, expected) in &batch.unchanged {
-        let found = document(&transaction, table, &expected.document)?;
+        let found = document(transaction, table, &expected.document)?;
         if !same(found.as_deref(), expected.value.as_ref()) {
             return Err(StoreError::Fenced.into());
         }
     }
+    Ok(())
+}
+
+fn carry_out(transaction: &Transaction<'_>, batch: &Placed) -> Result<(), Failure> {
+    for advance in &batch.advances {
+        set_checkpoint(transaction, &batch.projection, advance)?;
+    }
     let mut entries = Entries::default();
     for (table, write) in &batch.writes {
-        let writer = Writer { transaction: &transaction, table };
+        let writer = Writer { transaction, table };
         writer.write(&write.document.key, write.value.as_ref(), &mut entries)?;
     }
-    entries.carry_out(&transaction)?;
-    transaction.commit()?;
-    Ok(())
+    entries.carry_out(transaction)
 }
 
 /// How far `projection` has read `partition`.

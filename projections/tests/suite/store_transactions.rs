@@ -109,6 +109,33 @@ async fn a_document_that_is_no_document_takes_the_whole_batch_with_it(store: &dy
     assert_eq!(store.checkpoint(&projection(), PARTITION).await, Ok(None));
 }
 
+async fn batches_that_come_at_once_are_each_carried_out_or_not_for_themselves(store: &dyn ReadStore) {
+    prepared(store).await;
+    let broken = Write { document: thing("c"), value: Some(Json::from_text("[1")) };
+    for round in 1..=10 {
+        let small = || write("a", json!({ "size": round }));
+        let (first, fenced, second, refused, third) = tokio::join!(
+            store.commit(batch(
+                vec![small()],
+                vec![step(7, (round > 1).then_some(round - 1), round)],
+                vec![]
+            )),
+            store.commit(batch(vec![write("b", json!({}))], vec![], vec![write("z", json!({}))])),
+            store.commit(batch(vec![write("d", json!({ "size": round }))], vec![], vec![])),
+            store.commit(batch(vec![write("b", json!({})), broken.clone()], vec![], vec![])),
+            store.commit(batch(vec![write("e", json!({ "size": round }))], vec![], vec![])),
+        );
+        assert_eq!((first, second, third), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(fenced, Err(StoreError::Fenced));
+        assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+        for key in ["a", "d", "e"] {
+            assert_eq!(value(store, key).await, Some(json!({ "size": round })));
+        }
+        assert_eq!(value(store, "b").await, None);
+        assert_eq!(store.checkpoint(&projection(), PARTITION).await, Ok(Some(step(7, None, round).to)));
+    }
+}
+
 async fn many_documents_come_in_the_order_asked_for(store: &dyn ReadStore) {
     prepared(store).await;
     let other = DocumentKey { collection: "others", key: "a".into() };
@@ -200,6 +227,7 @@ over_every_engine! {
     what_had_to_be_unchanged_is_compared_as_json,
     a_batch_with_an_unknown_collection_is_refused_whole,
     a_document_that_is_no_document_takes_the_whole_batch_with_it,
+    batches_that_come_at_once_are_each_carried_out_or_not_for_themselves,
     many_documents_come_in_the_order_asked_for,
     a_dropped_projection_leaves_nothing_and_can_be_made_again,
     versions_of_a_projection_do_not_see_each_other,
