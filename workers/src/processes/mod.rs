@@ -11,7 +11,8 @@ use commands::{
     process::{self, Origin, ProcessError},
 };
 use events::{
-    Event, Id, RecordedEvent, StreamId,
+    Event, Id, RecordedEvent, StreamId, Version,
+    envelope::parse_body,
     ids::{AccountId, EventId},
     keys::KeyRing,
     log::{EventLog, LogError},
@@ -62,6 +63,8 @@ impl std::fmt::Debug for Managers {
 
 /// Commits of a manager's stream that are looked through at once.
 const COMMITS_AT_ONCE: usize = 100;
+/// So many of its last events are looked through first.
+const LAST_EVENTS: Version = 6;
 
 impl Managers {
     /// The managers, deciding through `executor` on the history in `log`; `keys` is where personal data is erased.
@@ -94,20 +97,39 @@ pub(crate) async fn origin_of(
 }
 
 fn find_origin(log: &dyn EventLog, stream: StreamId, requested_by: EventId) -> Result<Origin, LogError> {
-    let mut after = 0;
+    // What is carried out now was mostly asked for a moment ago.
+    let late = log.head(stream)?.saturating_sub(LAST_EVENTS);
+    if late > 0
+        && let Some(event) = find_event(log, stream, late, requested_by)?
+    {
+        return Ok(Origin::of(&event));
+    }
+    let event = find_event(log, stream, 0, requested_by)?;
+    Ok(event.map_or_else(
+        || Origin { correlation_id: stream.to_string(), causation_id: Some(requested_by), traceparent: None },
+        |event| Origin::of(&event),
+    ))
+}
+
+/// An event of the stream behind the version `after`. What this release cannot read is passed over.
+fn find_event(
+    log: &dyn EventLog,
+    stream: StreamId,
+    mut after: Version,
+    id: EventId,
+) -> Result<Option<RecordedEvent>, LogError> {
     loop {
         let commits = log.load(stream, after, COMMITS_AT_ONCE)?;
-        let Some(last) = commits.last() else {
-            return Ok(Origin {
-                correlation_id: stream.to_string(),
-                causation_id: Some(requested_by),
-                traceparent: None,
-            });
-        };
+        let Some(last) = commits.last() else { return Ok(None) };
         after = last.last_version();
-        let mut events = commits.iter().filter_map(|commit| commit.events().ok()).flatten().flatten();
-        if let Some(event) = events.find(|event| event.id == requested_by) {
-            return Ok(Origin::of(&event));
+        for commit in &commits {
+            let found = parse_body(&commit.body).ok();
+            let found = found.and_then(|events| {
+                events.into_iter().find(|event| event.id == id)?.decode(commit.position).ok()
+            });
+            if found.is_some() {
+                return Ok(found);
+            }
         }
     }
 }
