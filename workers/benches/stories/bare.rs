@@ -1,0 +1,61 @@
+//! Bare commands: each writes one event to one of many streams, and nobody does anything about it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use commands::{
+    Actor, Request,
+    test_clock::{TestClock, TestClockCommand},
+};
+use events::{
+    Id,
+    envelope::CommandHash,
+    ids::{CommandId, TestClockId},
+};
+use uuid::Uuid;
+
+use super::house::House;
+
+/// Streams that count as spread.
+const STREAMS: usize = 10_000;
+
+/// Commands a second of so many clients, each with one under way.
+pub(super) async fn measure(house: &Arc<House>, clients: u64, round: Duration) -> f64 {
+    let streams: Arc<[TestClockId]> = (0..STREAMS).map(|_| TestClockId::from_uuid(Uuid::now_v7())).collect();
+    let began = Instant::now();
+    let tasks: Vec<_> = (0..usize::try_from(clients).unwrap())
+        .map(|client| {
+            let (house, streams) = (Arc::clone(house), Arc::clone(&streams));
+            tokio::spawn(async move {
+                let mut number = client * STREAMS / 64;
+                let mut done = 0_u64;
+                while began.elapsed() < round {
+                    house.executor.execute(request(streams[number % STREAMS])).await.unwrap();
+                    (number, done) = (number + 31, done + 1);
+                }
+                done
+            })
+        })
+        .collect();
+    let mut done = 0;
+    for task in tasks {
+        done += task.await.unwrap();
+    }
+    done as f64 / began.elapsed().as_secs_f64()
+}
+
+fn request(id: TestClockId) -> Request<TestClock> {
+    Request {
+        id,
+        command: TestClockCommand::Advance { by_ms: 1 },
+        command_id: CommandId::fresh(),
+        command_hash: CommandHash([7; 16]),
+        actor: Actor::System,
+        expected: None,
+        correlation_id: "3f2a9c1e5b7d4860".into(),
+        causation_id: None,
+        traceparent: None,
+    }
+}
