@@ -265,12 +265,12 @@ impl Story {
 
     /// The first payout comes back from the bank, in half of the stories; then all is paid.
     async fn be_paid(&self) {
-        let bank = if self.number % 2 == 0 { "ba_returned_once" } else { "ba_duplicate_event" };
+        let bank = if self.number.is_multiple_of(2) { "ba_returned_once" } else { "ba_duplicate_event" };
         let place = json!({
             "token": format!("{bank}-{}", self.number), "currency": "GHS", "label": "a bank",
         });
         let place = self.insist(&self.worker, "/api/v1/payout-destinations", "bank", Some(place)).await;
-        let ends: &[&str] = if self.number % 2 == 0 { &["reversed", "paid"] } else { &["paid"] };
+        let ends: &[&str] = if self.number.is_multiple_of(2) { &["reversed", "paid"] } else { &["paid"] };
         for (turn, end) in ends.iter().enumerate() {
             let wanted = json!({
                 "amount": ghs(&NET.to_string()), "payout_destination": text(&place, "payout_destination"),

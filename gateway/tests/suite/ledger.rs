@@ -28,7 +28,7 @@ async fn the_trial_balance_is_zero_now_and_at_every_time_before() {
     let settled = "/api/v1/admin/ledger/transfers?status=settled&limit=1";
     let settled = deal.guild.get(settled).token(&deal.guild.operator()).send().await.expect(StatusCode::OK);
     assert_eq!(settled.items().len(), 1);
-    assert!(settled.text("/next") != "", "there is more than one");
+    assert!(!settled.text("/next").is_empty(), "there is more than one");
 }
 
 #[tokio::test]
