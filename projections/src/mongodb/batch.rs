@@ -93,6 +93,32 @@ pub(super) fn writes<'w>(
     Ok(commands)
 }
 
+/// Writes documents that must be as they were read, each if it still is that, text for text: to compare and to write is one
+/// command. Of each pair the first is what is expected, the second what is to be there.
+pub(super) fn exchanges<'w>(
+    pairs: impl IntoIterator<Item = (&'w Layout, &'w Write, &'w Write)>,
+) -> Result<Vec<Command>, StoreError> {
+    let mut commands = Vec::new();
+    for (layout, expected, write) in pairs {
+        let (name, key) = (layout.name.as_str(), write.document.key.as_str());
+        let query = match &expected.value {
+            Some(json) => rawdoc! { "_id": key, "document": json.text() },
+            // One that is there is not met, and cannot be inserted a second time.
+            None => rawdoc! { "_id": key, "document": { "$exists": false } },
+        };
+        let body = match &write.value {
+            Some(json) => {
+                let upsert = expected.value.is_none();
+                let statement = rawdoc! { "q": query, "u": encode(layout, key, json)?, "upsert": upsert };
+                rawdoc! { "update": name, "updates": [statement] }
+            }
+            None => rawdoc! { "delete": name, "deletes": [{ "q": query, "limit": 1 }] },
+        };
+        commands.push(Command { body, meets: Some(1) });
+    }
+    Ok(commands)
+}
+
 /// The key of a checkpoint: `board_v1/jobs-0`.
 pub(super) fn checkpoint_key(projection: &ProjectionId, advance: events::Partition) -> String {
     format!("{projection}/{advance}")

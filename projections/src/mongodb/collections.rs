@@ -190,7 +190,7 @@ struct Lacking {
 }
 
 /// The fields of an index, and the document's key behind them.
-fn key_of(fields: &[&str]) -> Document {
+pub(super) fn key_of(fields: &[&str]) -> Document {
     let fields = fields.iter().map(|field| path(field)).chain(["_id".to_owned()]);
     fields.map(|field| (field, Bson::Int32(1))).collect()
 }

@@ -3,6 +3,8 @@
 //! Documents, letters, turns and checkpoints of a batch are one transaction: snapshot reads, majority writes, checkpoints
 //! by compare-and-set. What is written with the majority survives any single member.
 
+#[cfg(feature = "measuring")]
+pub(crate) mod bare;
 mod batch;
 mod collections;
 mod connection;

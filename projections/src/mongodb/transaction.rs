@@ -5,7 +5,11 @@
 //! of this read store that nobody has been working on for a second: a live one never pauses that long, and one of a
 //! process that was frozen is fenced that way.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::TryStreamExt as _;
 use mongodb::{
@@ -42,7 +46,21 @@ pub(super) struct Transaction {
     advances: Option<Command>,
     unchanged: Vec<(Arc<Layout>, Write)>,
     touches: Vec<Command>,
+    /// Writes to documents that must be as they were read: each compares by itself, text for text…
+    exchanges: Vec<Command>,
+    exchanged: HashSet<DocumentKey>,
+    /// …or is carried out as it is, once the documents were compared as JSON.
+    compared: Vec<Command>,
     writes: Vec<Command>,
+}
+
+/// How documents are compared that must be as they were read and are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparing {
+    /// By the writes themselves, which saves reading them: as they were read and written here they are the same text.
+    ByText,
+    /// As JSON, when that has failed: then it is certain.
+    AsJson,
 }
 
 impl Transaction {
@@ -57,13 +75,29 @@ impl Transaction {
         unchanged: Vec<(Arc<Layout>, Write)>,
         writes: &[(Arc<Layout>, Write)],
     ) -> Result<Self, StoreError> {
-        let written: HashSet<&DocumentKey> = writes.iter().map(|(_, write)| &write.document).collect();
-        let untouched = unchanged.iter().filter(|(_, write)| !written.contains(&write.document));
+        let written: HashMap<&DocumentKey, &Write> =
+            writes.iter().map(|(_, write)| (&write.document, write)).collect();
+        let (mut pairs, mut untouched) = (Vec::new(), Vec::new());
+        for (layout, expected) in &unchanged {
+            match written.get(&expected.document) {
+                None => untouched.push((layout.as_ref(), expected)),
+                // What is not there and is not to be there is compared by reading it.
+                Some(write) if expected.value.is_none() && write.value.is_none() => {}
+                Some(write) => pairs.push((layout.as_ref(), expected, *write)),
+            }
+        }
+        let exchanged: HashSet<DocumentKey> =
+            pairs.iter().map(|(_, expected, _)| expected.document.clone()).collect();
+        let compared = pairs.iter().map(|(layout, _, write)| (*layout, *write));
+        let others = writes.iter().filter(|(_, write)| !exchanged.contains(&write.document));
         Ok(Self {
             checks_record: advances.iter().all(|advance| advance.from.is_none()),
             advances: batch::advances(&projection, &made, advances),
-            touches: batch::touches(untouched.map(|(layout, write)| (layout.as_ref(), write))),
-            writes: batch::writes(writes.iter().map(|(layout, write)| (layout.as_ref(), write)))?,
+            touches: batch::touches(untouched),
+            compared: batch::writes(compared)?,
+            exchanges: batch::exchanges(pairs)?,
+            writes: batch::writes(others.map(|(layout, write)| (layout.as_ref(), write)))?,
+            exchanged,
             unchanged,
             projection,
             made,
@@ -78,10 +112,16 @@ impl Transaction {
     ) -> Result<(), Failure> {
         let began = Instant::now();
         let deadline = began + connection.settings.retry_for;
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut comparing) = (FIRST_PAUSE, Comparing::ByText);
         loop {
-            let failure = match connection.within(self.attempt(connection, database)).await {
+            let failure = match connection.within(self.attempt(connection, database, comparing)).await {
                 Ok(()) => return Ok(()),
+                Err(Failure::Store(StoreError::Fenced))
+                    if comparing == Comparing::ByText && !self.exchanges.is_empty() =>
+                {
+                    comparing = Comparing::AsJson;
+                    continue;
+                }
                 Err(failure) => failure,
             };
             if !failure.is_transient() || Instant::now() + pause >= deadline {
@@ -99,11 +139,16 @@ impl Transaction {
         }
     }
 
-    async fn attempt(&self, connection: &Connection, database: &Database) -> Result<(), Failure> {
+    async fn attempt(
+        &self,
+        connection: &Connection,
+        database: &Database,
+        comparing: Comparing,
+    ) -> Result<(), Failure> {
         let mut session = connection.session().await?;
         let start = session.start_transaction();
         start.read_concern(ReadConcern::snapshot()).write_concern(WriteConcern::majority()).await?;
-        if let Err(failure) = self.run(database, &mut session).await {
+        if let Err(failure) = self.run(database, &mut session, comparing).await {
             // What it has written is kept from others until the server knows; an error here changes nothing.
             let _ = session.abort_transaction().await;
             return Err(failure);
@@ -113,7 +158,12 @@ impl Transaction {
         Ok(())
     }
 
-    async fn run(&self, database: &Database, session: &mut ClientSession) -> Result<(), Failure> {
+    async fn run(
+        &self,
+        database: &Database,
+        session: &mut ClientSession,
+        comparing: Comparing,
+    ) -> Result<(), Failure> {
         if let Some(advances) = &self.advances {
             run(database, session, advances).await?;
         }
@@ -124,16 +174,28 @@ impl Transaction {
                 return Err(StoreError::Fenced.into());
             }
         }
-        self.compare(database, session).await?;
-        for command in self.touches.iter().chain(&self.writes) {
+        self.compare(database, session, comparing).await?;
+        let first = match comparing {
+            Comparing::ByText => &self.exchanges,
+            Comparing::AsJson => &self.compared,
+        };
+        for command in first.iter().chain(&self.touches).chain(&self.writes) {
             run(database, session, command).await?;
         }
         Ok(())
     }
 
-    /// What must be unchanged is looked at in the transaction.
-    async fn compare(&self, database: &Database, session: &mut ClientSession) -> Result<(), Failure> {
+    /// What must be unchanged is looked at in the transaction, unless it is compared where it is written.
+    async fn compare(
+        &self,
+        database: &Database,
+        session: &mut ClientSession,
+        comparing: Comparing,
+    ) -> Result<(), Failure> {
         for (layout, expected) in &self.unchanged {
+            if comparing == Comparing::ByText && self.exchanged.contains(&expected.document) {
+                continue;
+            }
             let collection = database.collection::<RawDocumentBuf>(&layout.name);
             let by_key = doc! { "_id": &expected.document.key };
             let found = collection.find_one(by_key).session(&mut *session).await?;

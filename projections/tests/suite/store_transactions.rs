@@ -88,6 +88,26 @@ async fn what_had_to_be_unchanged_is_compared_as_json(store: &dyn ReadStore) {
     assert_eq!(value(store, "c").await, None);
 }
 
+async fn what_is_written_only_if_it_was_unchanged_is_compared_as_json_as_well(store: &dyn ReadStore) {
+    prepared(store).await;
+    let exchange = async |from: Write, to: Write| store.commit(batch(vec![to], vec![], vec![from])).await;
+    let (none, one, two) = (
+        write("a", Value::Null),
+        write("a", json!({"x": [1, 2], "size": 1})),
+        write("a", json!({"size": 2})),
+    );
+    assert_eq!(exchange(none.clone(), one.clone()).await, Ok(()));
+    assert_eq!(exchange(none.clone(), two.clone()).await, Err(StoreError::Fenced), "it is there");
+    assert_eq!(exchange(two.clone(), none.clone()).await, Err(StoreError::Fenced), "it is another");
+    let same = Write { document: thing("a"), value: Some(Json::from_text(r#"{ "size":1, "x":[1,2] }"#)) };
+    assert_eq!(exchange(same, two.clone()).await, Ok(()));
+    assert_eq!(exchange(one, none.clone()).await, Err(StoreError::Fenced), "it is another by now");
+    assert_eq!(value(store, "a").await, Some(json!({"size": 2})));
+    assert_eq!(exchange(two, none.clone()).await, Ok(()));
+    assert_eq!(exchange(none.clone(), none).await, Ok(()), "it is not there, and is not to be");
+    assert_eq!(value(store, "a").await, None);
+}
+
 async fn a_batch_with_an_unknown_collection_is_refused_whole(store: &dyn ReadStore) {
     prepared(store).await;
     let stray = Write {
@@ -225,6 +245,7 @@ over_every_engine! {
     a_stale_checkpoint_is_fenced_and_nothing_is_written,
     one_stale_checkpoint_among_several_stops_them_all,
     what_had_to_be_unchanged_is_compared_as_json,
+    what_is_written_only_if_it_was_unchanged_is_compared_as_json_as_well,
     a_batch_with_an_unknown_collection_is_refused_whole,
     a_document_that_is_no_document_takes_the_whole_batch_with_it,
     batches_that_come_at_once_are_each_carried_out_or_not_for_themselves,

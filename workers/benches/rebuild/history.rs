@@ -15,8 +15,6 @@ use events::{
     },
 };
 
-/// Jobs that are under way at the same time.
-const ABREAST: usize = 250;
 const BIDS: usize = 6;
 /// How many words the language of the descriptions has.
 const WORDS: f64 = 30_000.0;
@@ -27,11 +25,11 @@ enum Told {
     Contract(ContractEvent),
 }
 
-/// Writes the history of `jobs` jobs, one event a commit, those of many jobs in turns; how many events there were.
-pub(crate) async fn write(log: &Arc<dyn EventLog>, jobs: usize) -> usize {
+/// Writes the history of `jobs` jobs, one event a commit, those of `abreast` jobs in turns; how many events there were.
+pub(crate) async fn write(log: &Arc<dyn EventLog>, jobs: usize, abreast: usize) -> usize {
     let mut written = 0;
-    for first in (0..jobs).step_by(ABREAST) {
-        let mut lives: Vec<_> = (first..jobs.min(first + ABREAST)).map(Life::new).collect();
+    for first in (0..jobs).step_by(abreast) {
+        let mut lives: Vec<_> = (first..jobs.min(first + abreast)).map(Life::new).collect();
         while !lives.is_empty() {
             let mut verdicts = Vec::new();
             for life in &mut lives {
@@ -47,7 +45,8 @@ pub(crate) async fn write(log: &Arc<dyn EventLog>, jobs: usize) -> usize {
     written
 }
 
-struct Life {
+/// The life of one job, told commit by commit.
+pub(crate) struct Life {
     job: StreamId,
     contract: StreamId,
     story: Vec<Told>,
@@ -56,7 +55,7 @@ struct Life {
 }
 
 impl Life {
-    fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize) -> Self {
         let (job, contract) = (JobId::fresh(), ContractId::fresh());
         let story = story(number, job, contract);
         let (job, contract) =
@@ -64,7 +63,7 @@ impl Life {
         Self { job, contract, story, told: 0, versions: [0; 2] }
     }
 
-    fn next_commit(&mut self) -> events::envelope::NewCommit {
+    pub(crate) fn next_commit(&mut self) -> events::envelope::NewCommit {
         self.told += 1;
         match &self.story[self.told - 1] {
             Told::Job(event) => commit(self.job, &mut self.versions[0], event),

@@ -38,6 +38,8 @@ use workers::{Processes, RunState, WorkerSettings, Workers, processes::ProcessFu
 const JOBS: Partition = Partition { service: Service::Jobs, number: 0 };
 const PAYMENTS: Partition = Partition { service: Service::Payments, number: 0 };
 const ROUNDS: usize = 3;
+/// Jobs that are under way at the same time.
+const ABREAST: usize = 250;
 /// The page cache of the bare table, KiB: as much as the read store's writer has.
 const CACHE_KIB: u32 = 8192;
 
@@ -47,7 +49,7 @@ async fn main() {
         std::env::var("GUILDHALL_BENCH_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(20_000);
     let folder = tempfile::tempdir().unwrap();
     let log = open(&LogOptions::embedded(folder.path())).unwrap();
-    let written = history::write(&log, jobs).await;
+    let written = history::write(&log, jobs, ABREAST).await;
     println!("{written} events of {jobs} jobs on the log");
     compare_with_bare(&log, written).await;
     let milestones = jobs.div_ceil(3);

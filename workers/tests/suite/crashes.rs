@@ -91,7 +91,7 @@ fn kill_again_and_again(seed: u64, options: &StoreOptions, longest_ms: u64) {
     let writer = writing.spawn(async move {
         let mut written = 0;
         while !told.load(Ordering::SeqCst) {
-            written += history::write(&log_of_writer, 4).await;
+            written += history::write(&log_of_writer, 4, 4).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         written
