@@ -142,6 +142,16 @@ impl Cluster {
         config
     }
 
+    /// A consumer that reads nothing and joins nothing: it commits offsets for the group of `reader`.
+    pub(crate) fn group(&self, reader: &str) -> ClientConfig {
+        let prefix = self.options.group_prefix.as_ref().unwrap_or(&self.options.topic_prefix);
+        let mut config = self.consumer();
+        // So long a commit waits for the group's coordinator.
+        self.unless_set(&mut config, "session.timeout.ms", "6000");
+        config.set("group.id", format!("{prefix}.{reader}"));
+        config
+    }
+
     /// A client for topics and their settings.
     pub(crate) fn admin(&self) -> Result<Admin, ClusterError> {
         Admin::new(&self.base())
@@ -244,6 +254,14 @@ mod tests {
         assert_eq!(consumer.get("fetch.wait.max.ms"), Some("100"));
         assert_eq!((producer.get("linger.ms"), producer.get("sasl.username")), (Some("3"), Some("ours")));
         assert_eq!((producer.get("acks"), producer.get("message.max.bytes")), (Some("all"), Some("1000000")));
+    }
+
+    #[test]
+    fn a_reader_has_a_group_of_its_own_below_the_prefix() {
+        let mut ours = cluster(&[]).expect("no settings");
+        assert_eq!(ours.group("board_v1").get("group.id"), Some("guildhall.board_v1"));
+        ours.options.group_prefix = Some("one".into());
+        assert_eq!(ours.group("board_v1").get("group.id"), Some("one.board_v1"));
     }
 
     #[test]

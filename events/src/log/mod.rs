@@ -25,6 +25,7 @@ mod options;
 mod pending;
 mod progress;
 mod queue;
+mod readers;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod tail;
@@ -311,6 +312,12 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Changes whenever commits became readable. Receivers wait on it, then [`EventLog::read`].
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Shows the tools of whoever orders the commits how far `reader` is: it has read each of these partitions up to and with
+    /// this offset. For people: it is shown now and then, may be lost, and nothing is ever read back. Returns at once.
+    fn show_reader(&self, reader: &str, reached: &[(Partition, Offset)]) {
+        let _ = (reader, reached);
+    }
 
     /// The largest body a commit may have, bytes.
     fn commit_bytes_max(&self) -> usize;

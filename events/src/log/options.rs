@@ -56,6 +56,11 @@ pub struct KafkaOptions {
     pub partitions: u16,
     /// Copies the cluster keeps of each partition of a topic when it is made; `None` takes the brokers' default.
     pub replication: Option<u16>,
+    /// The first word of the consumer groups that show how far readers are, `<prefix>.<projection>`; `None` takes that of the
+    /// topics. Processes whose read models are their own need different ones.
+    pub group_prefix: Option<String>,
+    /// How often such offsets are committed, where they have moved; `None`: never.
+    pub group_offsets_every: Option<Duration>,
     /// Settings of librdkafka that are passed through, such as `security.protocol` and `sasl.username`. Those that the log's
     /// promises rest on are refused.
     pub properties: BTreeMap<String, String>,
@@ -67,6 +72,8 @@ impl Default for KafkaOptions {
             topic_prefix: "guildhall".into(),
             partitions: 3,
             replication: None,
+            group_prefix: None,
+            group_offsets_every: Some(Duration::from_secs(10)),
             properties: BTreeMap::new(),
         }
     }

@@ -38,6 +38,7 @@ use super::{
     judging::Judging,
     pending::PendingAppends,
     progress::{CLOSED, Progress},
+    readers::Readers,
     tail::{Shared, Tail},
     unwritten::{Bounds, Unwritten},
     upstream::Upstream,
@@ -65,6 +66,8 @@ pub(super) struct Tailed {
     pending: Arc<PendingAppends>,
     progress: Arc<Progress>,
     freshness: Arc<Freshness>,
+    readers: Arc<Readers>,
+    unwritten: Arc<Unwritten>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     closing: Arc<Closing>,
     commit_bytes_max: usize,
@@ -99,7 +102,13 @@ impl Tailed {
         let (pending, progress) = (Arc::new(PendingAppends::new(clock)), Arc::new(Progress::default()));
         let freshness = Arc::new(Freshness::new(&source));
         let view = JudgedView::new(Arc::clone(&unwritten), Arc::<CopyReader>::clone(&reader));
-        let writer = WriteBehind::new(folder, options.wal_bytes_max, copy, unwritten, Arc::clone(&progress))?;
+        let writer = WriteBehind::new(
+            folder,
+            options.wal_bytes_max,
+            copy,
+            Arc::clone(&unwritten),
+            Arc::clone(&progress),
+        )?;
         let judging = Judging::new(view.clone(), Arc::clone(&pending), Arc::clone(&progress), source);
         let shared = Shared {
             upstream: Arc::clone(&upstream),
@@ -122,6 +131,8 @@ impl Tailed {
             pending,
             progress,
             freshness,
+            readers: Arc::default(),
+            unwritten,
             threads: Mutex::default(),
             closing: Arc::default(),
             commit_bytes_max: options.commit_bytes_max,
@@ -140,8 +151,23 @@ impl Tailed {
         engine.spawn("log-writer", move || writer.run())?;
         engine.spawn("log-tail", move || run(tail, limits.0, limits.1))?;
         let (freshness, closing) = (Arc::clone(&engine.freshness), Arc::clone(&engine.closing));
-        engine.spawn("log-ends", move || closing.ask_until_closed(&freshness, &*upstream))?;
+        let asked = Arc::clone(&upstream);
+        engine.spawn("log-ends", move || closing.ask_until_closed(&freshness, &*asked))?;
+        engine.show_readers(upstream)?;
         Ok(engine)
+    }
+
+    /// Has the upstream shown how far readers are, if it wants to be.
+    fn show_readers(&self, upstream: Arc<dyn Upstream>) -> Result<(), LogError> {
+        let Some(every) = upstream.shows_readers_every() else { return Ok(()) };
+        let (readers, reader, unwritten) =
+            (Arc::clone(&self.readers), Arc::clone(&self.reader), Arc::clone(&self.unwritten));
+        // Behind the last commit there may be records that are void, and nothing is left for whoever has read that commit.
+        let passed = move |partition: Partition, offset: Offset| match unwritten.settled(partition) {
+            Some(judged) if reader.end(partition) <= offset => offset.max(judged),
+            Some(_) | None => offset,
+        };
+        self.spawn("log-readers", move || readers.show_until_closed(every, &*upstream, passed))
     }
 
     fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
@@ -239,6 +265,10 @@ impl EventLog for Tailed {
         self.freshness.stale()
     }
 
+    fn show_reader(&self, reader: &str, reached: &[(Partition, Offset)]) {
+        self.readers.note(reader, reached);
+    }
+
     fn commit_bytes_max(&self) -> usize {
         self.commit_bytes_max
     }
@@ -256,6 +286,7 @@ impl EventLog for Tailed {
         self.progress.stop(CLOSED);
         self.intake.close(CLOSED);
         self.closing.close();
+        self.readers.close();
         // The tail ends first, the writer when it has written what the tail judged.
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

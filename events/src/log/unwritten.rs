@@ -184,6 +184,13 @@ impl Unwritten {
         self.emptied.notify_all();
     }
 
+    /// How far a partition was judged, when all that was judged is in the file; `None` while something is not.
+    pub(super) fn settled(&self, partition: Partition) -> Option<Offset> {
+        let state = self.lock();
+        let place = state.reached.iter().find(|(known, _)| *known == partition)?;
+        (state.commits == 0).then_some(place.1)
+    }
+
     /// Nothing more will come.
     pub(super) fn close(&self) {
         self.lock().closed = true;

@@ -72,6 +72,18 @@ pub(super) trait Upstream: Send + Sync + 'static {
     /// The record at exactly this offset; `None` when there is none.
     fn record_at(&self, partition: Partition, offset: Offset) -> Result<Option<Record>, Away>;
 
+    /// How often it wants to be shown how far readers are; `None`: never.
+    fn shows_readers_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Shows its tools how far a reader is: it has read each of these partitions up to and with this offset. May block for
+    /// seconds.
+    fn show_reader(&self, reader: &str, reached: &[(Partition, Offset)]) -> Result<(), Away> {
+        let _ = (reader, reached);
+        Ok(())
+    }
+
     /// Why no copy may follow it any more: it lost history, is another log, or is set up to lose some. Found out when it is
     /// opened, or later; from then on every question ends in [`Away`].
     fn refused(&self) -> Option<String> {

@@ -51,6 +51,11 @@ impl Checks<'_> {
             let reason = "takes 1 to 100 ASCII letters, digits, dots, dashes and underscores";
             return Err(self.invalid("log.kafka.topic_prefix", reason));
         }
+        let group = &log.kafka.group_prefix;
+        if group.len() > 100 || !group.bytes().all(allowed) {
+            let reason = "takes at most 100 ASCII letters, digits, dots, dashes and underscores";
+            return Err(self.invalid("log.kafka.group_prefix", reason));
+        }
         Ok(())
     }
 

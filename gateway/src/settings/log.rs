@@ -36,6 +36,10 @@ pub struct KafkaSettings {
     pub partitions: u16,
     /// Copies of a partition when a topic is made; 0 for the brokers' default.
     pub replication: u16,
+    /// The first word of the consumer groups that show lag; empty for that of the topics.
+    pub group_prefix: String,
+    /// How often their offsets are committed; 0 for never.
+    pub group_offsets_ms: u64,
     /// Settings of librdkafka. Passwords are among them.
     #[serde(default)]
     pub properties: BTreeMap<String, SecretString>,
@@ -55,6 +59,9 @@ impl LogSettings {
                 topic_prefix: self.kafka.topic_prefix.clone(),
                 partitions: self.kafka.partitions,
                 replication: Some(self.kafka.replication).filter(|copies| *copies > 0),
+                group_prefix: Some(self.kafka.group_prefix.clone()).filter(|prefix| !prefix.is_empty()),
+                group_offsets_every: Some(Duration::from_millis(self.kafka.group_offsets_ms))
+                    .filter(|every| !every.is_zero()),
                 properties: self.kafka.properties.iter().map(shown).collect(),
             },
             ..LogOptions::at(self.url.as_str(), folder)

@@ -12,6 +12,7 @@ mod crash;
 mod driver;
 mod fleet;
 mod hot;
+mod lag;
 mod money;
 mod mongo_away;
 mod process;

@@ -139,6 +139,8 @@ pub(crate) struct Runner<A> {
     collections: Vec<CollectionSpec>,
     partitions: Vec<Partition>,
     scope: String,
+    /// By which name lag tools know it.
+    reader: String,
     surroundings: Surroundings,
     source: Source,
     status: StatusCell,
@@ -187,6 +189,7 @@ impl<A: Applier> Runner<A> {
         let rate = ParkingRate::new(&surroundings.settings);
         let seat = surroundings.fleet.as_ref().map(|fleet| fleet.seat(applier.id(), &scope));
         let runner = Self {
+            reader: applier.id().to_string(),
             applier,
             collections,
             partitions,
@@ -387,6 +390,7 @@ impl<A: Applier> Runner<A> {
             lag_commits += u64::try_from(end - checkpoint).unwrap_or(0);
             self.status.set_partition(*partition, PartitionProgress { checkpoint, end: *end });
         }
+        self.surroundings.log.show_reader(&self.reader, &progress.all_reached());
         let lag_ms = match last_time {
             Some(time) if lag_commits > 0 => self.surroundings.clock.now().millis_since(time),
             Some(_) | None => 0,

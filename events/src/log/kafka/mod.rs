@@ -5,6 +5,7 @@
 //! wait, and nothing is sent or judged before the checks were made.
 
 mod checks;
+mod groups;
 mod identity;
 mod producer;
 mod questions;
@@ -344,6 +345,15 @@ impl Upstream for KafkaUpstream {
         let places = [(partition, offset)];
         let found = shared.questions.records_at(&shared.topics, shared.identity.log, &places, deadline);
         found.map(|mut found| found.remove(&partition).flatten()).map_err(|error| Away(error.to_string()))
+    }
+
+    fn shows_readers_every(&self) -> Option<Duration> {
+        self.shared.cluster.options().group_offsets_every
+    }
+
+    fn show_reader(&self, reader: &str, reached: &[(Partition, Offset)]) -> Result<(), Away> {
+        self.shared.standing.open().map_err(Away)?;
+        groups::commit(&self.shared.cluster, &self.shared.topics, reader, reached)
     }
 
     fn refused(&self) -> Option<String> {

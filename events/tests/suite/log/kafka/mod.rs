@@ -5,6 +5,7 @@ mod away;
 mod brokers;
 mod contract;
 mod foreign;
+mod groups;
 mod refusals;
 mod running;
 mod several;
