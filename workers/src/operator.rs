@@ -6,12 +6,12 @@ use projections::{
     builds::{self, Serving},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use crate::{
     dead_letters::{self, Letter, RedriveError, Redriven},
     processes::reactor_id,
-    runner::{Handle, Request, progress::collections_with_ours},
+    requests::{self, Asking, OpenRequest},
+    runner::progress::collections_with_ours,
     status::RunnerStatus,
     workers::{Workers, known_projections},
 };
@@ -124,37 +124,63 @@ impl Workers {
         Ok(None)
     }
 
-    /// Applies what waits in the letter, in order, up to the first event that fails again. Answered when that is done,
-    /// which takes long for a letter with many followers; the work goes on when nobody waits for the answer.
+    /// Applies what waits in the letter, in order, up to the first event that fails again, in whichever process holds its
+    /// scope. Answered when that is done, which takes long for a letter with many followers; the work goes on when nobody
+    /// waits for the answer.
     ///
     /// # Errors
     /// See [`RedriveError`].
     pub async fn retry(&self, id: LetterId) -> Result<Redriven, RedriveError> {
-        let found = self.letter(id).await.map_err(|e| RedriveError::Unavailable(e.to_string()))?;
-        let letter = found.ok_or(RedriveError::NotFound)?;
-        let (reply, answer) = oneshot::channel();
-        let handle = (self.roster.all().into_iter())
-            .find(|h| h.projection == letter.projection && h.partitions.contains(&letter.partition()))
-            .ok_or_else(|| RedriveError::NotHere(self.elsewhere(&letter)))?;
-        let request = Request::Redrive { sequence: letter.sequence, reply };
-        handle.requests.try_send(request).map_err(|_| RedriveError::Busy)?;
-        answer.await.unwrap_or_else(|_| Err(RedriveError::Unavailable("the runner has ended".to_owned())))
-    }
-
-    /// Whether anything called so runs here, in whatever version and build.
-    pub fn runs(&self, name: &str) -> bool {
-        self.roster.all().iter().any(|handle| handle.projection.name == name)
-    }
-
-    /// Lets the stopped runners of a projection, or of one of its builds, go on; how many there were. What stopped them and is not mended stops
-    /// them again.
-    pub fn resume(&self, projection: &str) -> usize {
-        let stopped = |handle: &&Handle| {
-            (handle.projection.name == projection || handle.projection.to_string() == projection)
-                && matches!(handle.status.snapshot().state, crate::RunState::Stopped { .. })
+        let unavailable = |error: StoreError| RedriveError::Unavailable(error.to_string());
+        let letter = self.letter(id).await.map_err(unavailable)?.ok_or(RedriveError::NotFound)?;
+        let Some(fleet) = &self.fleet else {
+            let handles = self.roster.all();
+            let handle = (handles.iter())
+                .find(|h| h.projection == letter.projection && h.partitions.contains(&letter.partition()))
+                .ok_or_else(|| RedriveError::NotHere(self.elsewhere(&letter)))?;
+            return requests::redrive(handle, letter.sequence).await;
         };
-        let handles = self.roster.all();
-        let resumed = handles.iter().filter(stopped);
-        resumed.filter(|handle| handle.requests.try_send(Request::Resume).is_ok()).count()
+        if let Some(handle) = requests::holder(&self.roster, fleet, &letter) {
+            match requests::redrive(&handle, letter.sequence.clone()).await {
+                // It changed hands just now.
+                Err(RedriveError::NotHere(_)) => {}
+                answer => return answer,
+            }
+        }
+        let asking = Asking { store: self.store.as_ref(), fleet };
+        let events =
+            asking.retry(&letter).await?.ok_or_else(|| RedriveError::Asked(self.elsewhere(&letter)))?;
+        Ok(Redriven { events, left: self.letter(id).await.map_err(unavailable)? })
+    }
+
+    /// What operators have asked of other processes and is not done with, the oldest first; nothing where there are none.
+    ///
+    /// # Errors
+    /// What the read store says.
+    pub async fn requests(&self) -> Result<Vec<OpenRequest>, StoreError> {
+        let Some(fleet) = &self.fleet else { return Ok(Vec::new()) };
+        fleet.prepare(self.store.as_ref()).await?;
+        requests::open(self.store.as_ref()).await
+    }
+
+    /// Whether anything called so runs here, or in another process over the same read store, in whatever version and build.
+    pub fn runs(&self, name: &str) -> bool {
+        let is_it = |id: &str| id.parse::<ProjectionId>().is_ok_and(|id| id.name == name);
+        let elsewhere = self.fleet.as_ref().map(|fleet| fleet.status().scopes).unwrap_or_default();
+        self.roster.all().iter().any(|handle| handle.projection.name == name)
+            || elsewhere.iter().any(|scope| is_it(&scope.projection))
+    }
+
+    /// Lets the stopped runners of a projection, or of one of its builds, go on, in every process that shares the read store;
+    /// how many there were, as far as the others have answered within some seconds. What stopped them and is not mended
+    /// stops them again.
+    ///
+    /// # Errors
+    /// What the read store says; the runners of this process go on all the same.
+    pub async fn resume(&self, projection: &str) -> Result<usize, StoreError> {
+        let here = requests::resume(&self.roster, projection);
+        let Some(fleet) = &self.fleet else { return Ok(here) };
+        let asking = Asking { store: self.store.as_ref(), fleet };
+        Ok(here + asking.resume(projection).await?)
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     fleet::{Fleet, FleetStatus},
     processes::{DueTimers, Processes, Pump, PumpCell, PumpStatus, Reacting, Share, Steps, Work},
     reconciliation::{self, Reconciler},
+    requests::Doing,
     runner::{Handle, Runner, Surroundings, applier::Applier, recent::Recent},
     settings::WorkerSettings,
     status::{RunnerStatus, describe_metrics},
@@ -189,6 +190,12 @@ impl Starting {
         self.tasks.spawn(keeper.run());
         let surroundings = self.surroundings.clone();
         let fleet = surroundings.fleet.clone();
+        if let Some(fleet) = fleet.clone() {
+            let (store, settings) = (Arc::clone(&surroundings.store), Arc::clone(&surroundings.settings));
+            let doing = Doing::new(store, fleet, self.roster.clone(), settings);
+            let surroundings = surroundings.clone();
+            self.tasks.spawn(async move { doing.run(surroundings.until_end()).await });
+        }
         self.tasks.spawn(async move { builds.drive(fleet, surroundings.until_end()).await });
     }
 

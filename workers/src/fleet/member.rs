@@ -12,7 +12,7 @@ use projections::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::documents;
+use crate::{documents, requests::REQUESTS};
 
 /// One worker of a fleet, from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -114,13 +114,13 @@ fn scopes(by_projection: &Scopes) -> impl Iterator<Item = Scope> {
 /// The members, by id.
 const MEMBERS: Collection<Member> = Collection::new("members", &[Index { name: "by_id", fields: &["id"] }]);
 
-const COLLECTIONS: [CollectionSpec; 1] = [MEMBERS.spec];
+const COLLECTIONS: [CollectionSpec; 2] = [MEMBERS.spec, REQUESTS.spec];
 
 /// Documents read at once.
 const PAGE: usize = 100;
 
-/// Under this name the members keep their documents. It has no checkpoints and folds nothing.
-fn fleet() -> ProjectionId {
+/// Under this name the members keep their documents, and what is asked of them. It has no checkpoints and folds nothing.
+pub(crate) fn group() -> ProjectionId {
     ProjectionId::new("fleet", 1)
 }
 
@@ -129,12 +129,12 @@ fn key(id: WorkerId) -> DocumentKey {
 }
 
 fn batch(writes: Vec<Write>, unchanged: Vec<Write>) -> Batch {
-    Batch { projection: fleet(), writes, advances: Vec::new(), unchanged }
+    Batch { projection: group(), writes, advances: Vec::new(), unchanged }
 }
 
-/// Makes the members' collection.
+/// Makes their collections.
 pub(crate) async fn prepare(store: &dyn ReadStore) -> Result<(), StoreError> {
-    store.prepare(&fleet(), &COLLECTIONS).await
+    store.prepare(&group(), &COLLECTIONS).await
 }
 
 /// Writes a member's document.
@@ -158,7 +158,7 @@ pub(crate) async fn all(store: &dyn ReadStore) -> Result<Vec<(Member, Json)>, St
     let (mut members, mut after) = (Vec::new(), None);
     loop {
         let query = Query {
-            projection: fleet(),
+            projection: group(),
             collection: MEMBERS.spec.name,
             filters: Vec::new(),
             order: Order::ascending("id"),

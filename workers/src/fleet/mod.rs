@@ -27,6 +27,7 @@ use projections::{ProjectionId, ReadStore, StoreError};
 use tokio::{sync::Notify, time::Instant};
 
 pub use self::member::WorkerId;
+pub(crate) use self::member::group;
 pub(crate) use self::seat::Seat;
 pub use self::status::{FleetStatus, HeldScope, MemberStatus};
 use self::{
@@ -107,6 +108,18 @@ impl Fleet {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The workers other than this one that live, when this process last looked.
+    pub(crate) fn others(&self) -> Vec<WorkerId> {
+        let status = self.status();
+        let alive = status.members.iter().filter(|member| member.alive && member.id != self.me);
+        alive.map(|member| member.id).collect()
+    }
+
+    /// Makes what the fleet keeps in the read store.
+    pub(crate) async fn prepare(&self, store: &dyn ReadStore) -> Result<(), StoreError> {
+        member::prepare(store).await
+    }
+
     fn chairs(&self) -> MutexGuard<'_, BTreeMap<Scope, Arc<Chair>>> {
         self.chairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,6 +180,8 @@ impl Fleet {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the fleet cannot be looked at");
+                    // Its database may have been dropped.
+                    prepared = false;
                     self.heartbeat / 2
                 }
             };

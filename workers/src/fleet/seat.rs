@@ -96,6 +96,11 @@ impl Seat {
         std::mem::replace(&mut self.doubts, doubts) != doubts && self.is_held()
     }
 
+    /// What is held here may have been taken, or be gone with its database: [`Seat::doubted`] says so the next time.
+    pub(crate) fn doubt(&mut self) {
+        self.doubts = self.doubts.wrapping_sub(1);
+    }
+
     /// Waits until something else follows from a look at the fleet.
     pub(crate) async fn changed(&mut self) {
         if self.places.changed().await.is_err() {

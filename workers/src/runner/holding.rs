@@ -34,6 +34,12 @@ pub(super) async fn changed(seat: &mut Option<Seat>) {
     }
 }
 
+/// Waits until an idle runner is to look whether its turn is still there: whoever drops a database tells nobody. For ever where
+/// the read store belongs to this process.
+pub(super) async fn look_due(shared: bool, every: Duration) {
+    if shared { tokio::time::sleep(every).await } else { std::future::pending().await }
+}
+
 impl<A: Applier> Runner<A> {
     /// Waits until this worker holds the scope; `None` when the process ends first.
     pub(super) async fn attain(&mut self) -> Result<Option<Held>, Trouble> {

@@ -341,6 +341,8 @@ impl<A: Applier> Runner<A> {
     /// Waits for something to do.
     async fn wait(&mut self, changes: &mut watch::Receiver<u64>) {
         let surroundings = self.surroundings.clone();
+        let every = Duration::from_millis(surroundings.settings.heartbeat_ms.max(1));
+        let shared = self.seat.is_some();
         tokio::select! {
             changed = changes.changed() => if changed.is_err() {
                 // The log was closed: nothing will ever change again.
@@ -349,6 +351,7 @@ impl<A: Applier> Runner<A> {
             // When nobody holds a handle any more there are no requests, and the runner goes on without.
             Some(request) = self.requests.recv() => self.accept(request),
             () = holding::changed(&mut self.seat) => {}
+            () = holding::look_due(shared, every) => self.seat.iter_mut().for_each(Seat::doubt),
             () = surroundings.until_end() => {}
         }
     }

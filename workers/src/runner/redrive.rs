@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use events::{Offset, Timestamp};
 use projections::Applied;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{
@@ -28,7 +29,8 @@ pub struct Redriven {
 }
 
 /// Why a letter could not be retried.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum RedriveError {
     /// There is no such letter (any more).
     #[error("there is no such letter")]
@@ -36,6 +38,11 @@ pub enum RedriveError {
     /// No runner of this process is responsible for it.
     #[error("the letter belongs to {0}, which does not run here")]
     NotHere(String),
+    /// It was asked of whoever holds its scope, and not answered yet.
+    #[error(
+        "the letter belongs to {0}, who was asked and has not answered yet; it is retried when that can be"
+    )]
+    Asked(String),
     /// Too much is asked of the runner at the same time.
     #[error("too many letters are being retried")]
     Busy,

@@ -164,7 +164,7 @@ async fn of_four_workers_one_is_frozen_two_die_and_one_joins_while_events_come_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_projector_that_stops_stays_where_it_is_and_is_resumed_there() {
+async fn a_projector_that_stops_stays_where_it_is_and_is_resumed_through_any_worker() {
     let trails = Trails::halting();
     let crew = Crew::new(vec![trails.clone()], 1);
     let hands = [crew.hire("one"), crew.hire("two")];
@@ -180,23 +180,32 @@ async fn a_projector_that_stops_stays_where_it_is_and_is_resumed_there() {
     let (stopped, other) = if stopped(&hands[0]) { (&hands[0], &hands[1]) } else { (&hands[1], &hands[0]) };
     assert!(!stopped.workers.status().is_healthy() && other.workers.status().is_healthy());
     trails.mend();
-    assert_eq!((other.workers.resume("halting_trails"), stopped.workers.resume("halting_trails")), (0, 1));
+    assert_eq!(other.workers.resume("halting_trails").await, Ok(1));
     until("applied", || async { trails.trail(crew.house.store.as_ref(), stream(1)).await == [1] }).await;
+    let reader = crew.hire_with(WorkerSettings { projectors: false, ..shared_settings() });
+    until("it knows who is there", || async { reader.fleet().members.len() == 2 }).await;
+    assert!(reader.workers.runs("halting_trails") && !reader.workers.runs("trails"));
+    for hand in [stopped, other, &reader] {
+        assert_eq!(hand.workers.resume("halting_trails").await, Ok(0), "it runs");
+        assert_eq!(hand.workers.requests().await, Ok(Vec::new()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_letter_is_retried_by_whoever_holds_its_scope_and_the_others_say_who_that_is() {
+async fn a_letter_is_retried_by_whoever_holds_its_scope_whichever_worker_is_asked() {
     let trails = Trails::partitioned();
     let crew = Crew::new(vec![trails.clone()], 1);
     let hands = [crew.hire("one"), crew.hire("two")];
-    trails.poison(stream(1), 1);
-    crew.append([stream(1)]).await;
+    for number in 1..=3 {
+        trails.poison(stream(number), 1);
+    }
+    crew.append((1..=3).map(stream)).await;
     let told = |hand: &Hand| match hand.workers.status().runners.remove(0).state {
         RunState::Standby { held_by } => held_by,
         _ => None,
     };
     let parked =
-        async || hands[0].workers.letters(None, None, 1).await.is_ok_and(|page| !page.items.is_empty());
+        async || hands[0].workers.letters(None, None, 9).await.is_ok_and(|page| page.items.len() == 3);
     // One alone takes it, and may have to give it up when the other one comes.
     let agreed = |hand: &Hand| {
         let fleet = hand.fleet();
@@ -211,19 +220,52 @@ async fn a_letter_is_retried_by_whoever_holds_its_scope_and_the_others_say_who_t
     trails.mend();
     let (holder, other) =
         if told(&hands[1]).is_some() { (&hands[0], &hands[1]) } else { (&hands[1], &hands[0]) };
-    let letter = other.workers.letters(None, None, 1).await.unwrap().items.remove(0);
-    let name = told(other).unwrap();
-    let refused = other.workers.retry(letter.id).await.unwrap_err();
-    assert!(matches!(&refused, RedriveError::NotHere(_)) && refused.to_string().contains(&name), "{refused}");
-    // Who runs nothing finds it all the same.
+    // Who runs nothing finds them all the same.
     let reader = crew.hire_with(WorkerSettings { projectors: false, ..shared_settings() });
-    let found = reader.workers.letters(None, None, 1).await.unwrap().items;
-    assert_eq!(found.first().map(|found| found.id), Some(letter.id));
-    until("it knows who has it", || async { !reader.fleet().scopes.is_empty() }).await;
-    let refused = reader.workers.retry(letter.id).await.unwrap_err();
-    assert!(refused.to_string().contains(&name), "{refused}");
-    assert_eq!(holder.workers.retry(letter.id).await.unwrap().left, None);
+    let letters = reader.workers.letters(None, None, 9).await.unwrap().items;
+    for (letter, asked) in letters.iter().zip([&reader, other, holder]) {
+        let retried = asked.workers.retry(letter.id).await.unwrap();
+        assert_eq!((retried.events, retried.left), (1, None));
+        assert_eq!(asked.workers.retry(letter.id).await, Err(RedriveError::NotFound));
+        assert_eq!(asked.workers.requests().await, Ok(Vec::new()), "nothing is left of what was asked");
+    }
     crew.audit.check();
+    crew.assert_as_rebuilt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_of_a_frozen_worker_can_be_seen_and_is_done_by_whoever_takes_over() {
+    let trails = Trails::partitioned();
+    let crew = Crew::new(vec![trails.clone()], 1);
+    let one = crew.hire("one");
+    trails.poison(stream(1), 1);
+    crew.append([stream(1)]).await;
+    let reader = Arc::new(crew.hire_with(WorkerSettings { projectors: false, ..shared_settings() }));
+    let letters =
+        async || reader.workers.letters(None, None, 9).await.map(|page| page.items).unwrap_or_default();
+    until("parked", || async { letters().await.len() == 1 }).await;
+    let letter = letters().await.remove(0);
+    one.store.freeze();
+    let asking = tokio::spawn({
+        let reader = Arc::clone(&reader);
+        async move { reader.workers.retry(letter.id).await }
+    });
+    let open = async || reader.workers.requests().await.unwrap_or_default();
+    until("it can be seen", || async { open().await.len() == 1 }).await;
+    let said = open().await.remove(0).what;
+    assert!(said.contains(&letter.id.to_string()) && said.contains("trails_v1"), "{said}");
+    trails.mend();
+    let two = crew.hire("two");
+    until("it was done", || async { letters().await.is_empty() }).await;
+    match asking.await.unwrap() {
+        Ok(retried) => assert_eq!((retried.events, retried.left), (1, None)),
+        // It took longer than anybody waits.
+        Err(error) => assert!(matches!(error, RedriveError::Asked(_)), "{error}"),
+    }
+    one.store.thaw();
+    until("one of them has it", || async { one.held().len() + two.held().len() == 1 }).await;
+    crew.audit.check();
+    crew.assert_as_rebuilt().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

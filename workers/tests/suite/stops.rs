@@ -40,7 +40,7 @@ async fn too_many_parked_sequences_stop_the_projector_with_a_reason() {
 
     // Mended and told to go on, it takes up where it stopped.
     trails.mend();
-    assert_eq!(workers.resume(trails.name()), 1);
+    assert_eq!(workers.resume(trails.name()).await, Ok(1));
     until_caught_up(&workers, house.log.as_ref()).await;
     for number in 3..10 {
         assert_eq!(trails.trail(house.store.as_ref(), stream(number)).await, [1]);
@@ -109,11 +109,11 @@ async fn a_projection_that_halts_on_failure_stops_at_once_and_parks_nothing() {
     for (number, applied) in [(0, vec![1]), (1, vec![1]), (2, vec![]), (3, vec![])] {
         assert_eq!(trails.trail(house.store.as_ref(), stream(number)).await, applied, "stream {number}");
     }
-    assert_eq!(workers.resume(trails.name()), 1);
+    assert_eq!(workers.resume(trails.name()).await, Ok(1));
     until_status(&workers, "stopped again", |status| status.runners[0].verdicts.stopped == 2).await;
     trails.mend();
     reason_of_stop(&workers).await;
-    workers.resume(trails.name());
+    workers.resume(trails.name()).await.unwrap();
     until_caught_up(&workers, house.log.as_ref()).await;
     assert_eq!(trails.trail(house.store.as_ref(), stream(3)).await, [1]);
 }

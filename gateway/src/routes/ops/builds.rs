@@ -305,8 +305,8 @@ async fn pause(
 pub struct Resumed {
     /// Builds that are not paused any more, here and elsewhere.
     builds: usize,
-    /// Runners of this process that had stopped and were told to go on. What stopped them and is not mended stops them
-    /// again.
+    /// Runners that had stopped and were told to go on, here and in the processes over the same read store that have answered
+    /// by now. What stopped them and is not mended stops them again.
     runners: usize,
 }
 
@@ -321,7 +321,7 @@ async fn resume(
         Err(BuildsError::NoSuchProjection(_)) if app.workers.runs(&projection) => 0,
         builds => builds?,
     };
-    Ok(Answer::new(Resumed { builds, runners: app.workers.resume(&projection) }))
+    Ok(Answer::new(Resumed { builds, runners: app.workers.resume(&projection).await? }))
 }
 
 fn said(caller: &Caller, what: &'static str, of: &dyn std::fmt::Display) {

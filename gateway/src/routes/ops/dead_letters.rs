@@ -155,7 +155,9 @@ pub(super) async fn retry(
             Problem::new(Code::ProjectionStopped, "see /ops/projections for the reason")
         }
         RedriveError::Busy => Problem::new(Code::Overloaded, "too many letters are being retried"),
-        RedriveError::NotHere(_) | RedriveError::Unavailable(_) => Problem::unavailable(&error),
+        RedriveError::NotHere(_) | RedriveError::Asked(_) | RedriveError::Unavailable(_) => {
+            Problem::unavailable(&error)
+        }
     })?;
     Ok(Answer::new(Retried { events: retried.events, left: retried.left.map(LetterReport::from) }))
 }

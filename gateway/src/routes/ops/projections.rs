@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use events::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use workers::{EffectsStatus, FleetStatus, PumpStatus, RunState, RunnerStatus};
+use workers::{EffectsStatus, FleetStatus, OpenRequest, PumpStatus, RunState, RunnerStatus};
 
 use super::builds::{self, ReadModel};
 use crate::{
@@ -31,6 +32,30 @@ pub struct WorkersReport {
     read_models: Vec<ReadModel>,
     /// Why the read models are not listed: the read store does not answer.
     read_models_trouble: Option<String>,
+    /// What operators have asked of other processes, and is not done with.
+    requests: Vec<RequestReport>,
+}
+
+/// Something that was asked at one process and another one has to do.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RequestReport {
+    /// Its id.
+    request: String,
+    /// What is asked, and of what.
+    what: String,
+    /// When.
+    asked_at: Timestamp,
+    /// Nobody begins with it after that.
+    until: Timestamp,
+    /// How many processes have answered.
+    answers: usize,
+}
+
+impl From<OpenRequest> for RequestReport {
+    fn from(request: OpenRequest) -> Self {
+        let OpenRequest { id, what, asked_at, until, answers } = request;
+        Self { request: id.to_string(), what, asked_at, until, answers }
+    }
 }
 
 /// Who is there, and who has what.
@@ -224,6 +249,7 @@ pub(super) async fn list(
         Ok(read_models) => (read_models, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
+    let requests = app.workers.requests().await.unwrap_or_default();
     Ok(Answer::new(WorkersReport {
         runners: status.runners.into_iter().map(RunnerReport::from).collect(),
         steps: status.steps.into(),
@@ -232,5 +258,6 @@ pub(super) async fn list(
         fleet: status.fleet.map(FleetReport::from),
         read_models,
         read_models_trouble,
+        requests: requests.into_iter().map(RequestReport::from).collect(),
     }))
 }
