@@ -1,4 +1,5 @@
 """Form a replica set: mongo.py form HOST:PORT... ; mongo.py ready HOST:PORT... ; exit 0 when it has a primary.
+mongo.py drop HOST:PORT DATABASE... drops databases, as somebody would by mistake.
 
 `form` may be repeated: what is already done is left alone. `ready` asks only the members named, which may be a part of
 the set. Only the standard library is used: the few commands needed are sent as OP_MSG with a small BSON.
@@ -66,11 +67,11 @@ def decode(data, at=0):
     return document
 
 
-def command(address, document):
+def command(address, document, database="admin"):
     host, port = address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=2) as connection:
         connection.settimeout(15)
-        body = struct.pack("<I", 0) + b"\x00" + encode({**document, "$db": "admin"})
+        body = struct.pack("<I", 0) + b"\x00" + encode({**document, "$db": database})
         connection.sendall(struct.pack("<iiii", 16 + len(body), 1, 0, 2013) + body)
         stream = connection.makefile("rb")
         head = stream.read(16)
@@ -135,7 +136,12 @@ def ready(members):
         raise TimeoutError("no primary yet")
 
 
+def drop(words):
+    for database in words[1:]:
+        command(words[0], {"dropDatabase": 1}, database)
+
+
 try:
-    {"form": form, "ready": ready}[sys.argv[1]](sys.argv[2:])
+    {"form": form, "ready": ready, "drop": drop}[sys.argv[1]](sys.argv[2:])
 except (OSError, Refused, ValueError, struct.error) as error:
     sys.exit(f"not ready: {error}")

@@ -1,12 +1,19 @@
 //! MongoDB goes away and comes back: commands are taken all the while, reads are refused and say so, nothing is lost, and
 //! everything recovers by itself; so it does when a database is dropped.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
+use projections::StoreOptions;
 
 use crate::{
-    TURN,
+    TURN, crash,
     driver::member,
     harness::{Client, Member, job},
     process::Setup,
@@ -14,10 +21,16 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long all of it is away: long enough for every projector to have given up more than once.
-const AWAY: Duration = Duration::from_secs(12);
+const CLIENTS: usize = 4;
 
-async fn post(client: &Client, owner: &Member, count: usize) -> Vec<String> {
+/// How long all of it is away: long enough for every projector to have given up more than once, or as many seconds as `AWAY_S`
+/// says.
+fn away() -> Duration {
+    let seconds = std::env::var("AWAY_S").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(15))
+}
+
+pub(crate) async fn post(client: &Client, owner: &Member, count: usize) -> Vec<String> {
     let mut made = Vec::new();
     for _ in 0..count {
         let reply = client.call("POST", "/api/v1/jobs").by(owner).json(&job()).send().await;
@@ -26,8 +39,18 @@ async fn post(client: &Client, owner: &Member, count: usize) -> Vec<String> {
     made
 }
 
+/// Posts jobs until it is told to end, and never in vain; where they are found.
+pub(crate) async fn keep_posting(client: Client, owner: Member, ended: Arc<AtomicBool>) -> Vec<String> {
+    let mut made = Vec::new();
+    while !ended.load(Ordering::SeqCst) {
+        made.extend(post(&client, &owner, 1).await);
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    made
+}
+
 /// Waits until every job can be read.
-async fn until_read(client: &Client, owner: &Member, jobs: &[String]) {
+pub(crate) async fn until_read(client: &Client, owner: &Member, jobs: &[String]) {
     let since = Instant::now();
     for job in jobs {
         loop {
@@ -42,7 +65,7 @@ async fn until_read(client: &Client, owner: &Member, jobs: &[String]) {
 }
 
 /// The server answers 503 for what it would have to read, and goes on answering.
-async fn until_refused(client: &Client, owner: &Member, job: &str) {
+pub(crate) async fn until_refused(client: &Client, owner: &Member, job: &str) {
     let since = Instant::now();
     loop {
         let read = client.call("GET", job).by(owner).send().await;
@@ -67,33 +90,50 @@ async fn while_mongodb_is_away_commands_go_on_and_everything_recovers_by_itself(
     let process = setup.start().await;
     process.ready().await;
     let client = process.client();
-    let owner = member(&client, "owner", "client").await;
-    let mut jobs = post(&client, &owner, 3).await;
-    until_read(&client, &owner, &jobs).await;
+    let mut owners = Vec::new();
+    for number in 0..CLIENTS {
+        owners.push(member(&client, &format!("owner-{number}"), "client").await);
+    }
+    let first = post(&client, &owners[0], 3).await;
+    until_read(&client, &owners[0], &first).await;
 
     for act in ["kill", "pause"] {
+        let ended = Arc::new(AtomicBool::new(false));
+        let posting =
+            |owner: &Member| tokio::spawn(keep_posting(client.clone(), owner.clone(), Arc::clone(&ended)));
+        let load: Vec<_> = owners.iter().map(posting).collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
         for member in 1..=3 {
             stack.member_fault(act, member).await;
         }
         let gone = Instant::now();
-        until_refused(&client, &owner, &jobs[0]).await;
-        while gone.elapsed() < AWAY {
-            jobs.extend(post(&client, &owner, 2).await);
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
+        until_refused(&client, &owners[0], &first[0]).await;
+        tokio::time::sleep(away().saturating_sub(gone.elapsed())).await;
         let undo = if act == "kill" { "start" } else { "resume" };
         let undone: Vec<_> = (1..=3).map(|member| stack.member_fault(undo, member)).collect();
         futures_util::future::join_all(undone).await;
         let returned = Instant::now();
-        until_read(&client, &owner, &jobs).await;
+        until_read(&client, &owners[0], &first).await;
+        let read = returned.elapsed();
+        ended.store(true, Ordering::SeqCst);
+        let mut jobs = 0;
+        for (owner, posted) in owners.iter().zip(load) {
+            let posted = posted.await.unwrap();
+            until_read(&client, owner, &posted).await;
+            jobs += posted.len();
+        }
         eprintln!(
-            "after {act}, {} jobs were read {:.2} s after the last member was back",
-            jobs.len(),
+            "{act}, {:.0} s away: read again {:.2} s after the last member was back, all {jobs} jobs posted meanwhile after {:.2} s",
+            gone.elapsed().saturating_sub(returned.elapsed()).as_secs_f64(),
+            read.as_secs_f64(),
             returned.elapsed().as_secs_f64()
         );
         process.ready().await;
     }
     process.stop();
+    let mut live = StoreOptions::at(stack.brokers.as_str());
+    live.mongodb.database_prefix.clone_from(&prefix);
+    crash::rebuilt_read_models_are_the_same(folder.path(), &live).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

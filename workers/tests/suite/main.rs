@@ -8,6 +8,7 @@ mod effects_in_doubt;
 mod history;
 
 mod crashes;
+mod dropped_databases;
 mod exactly_once;
 mod fleet;
 mod lag;
@@ -19,6 +20,7 @@ mod other_logs;
 mod processes;
 mod random_lives;
 mod rebuilds;
+mod rebuilds_under_load;
 mod reconciliation;
 mod redrive;
 mod remembered;
