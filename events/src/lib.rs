@@ -7,6 +7,7 @@
 //! - [`personal`] and [`keys`]: personal data is sealed before it reaches the log.
 //! - [`log`]: the port [`log::EventLog`] and its engines.
 
+mod attested;
 #[cfg(feature = "baseline")]
 pub mod baseline;
 pub mod envelope;

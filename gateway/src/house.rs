@@ -295,7 +295,11 @@ fn start_executor(
 }
 
 /// Domain time goes on where it was. In production there is no other time than the machine's.
-async fn set_clock(settings: &Settings, executor: &Executor, clock: &DomainClock) -> Result<(), OpenError> {
+pub(crate) async fn set_clock(
+    settings: &Settings,
+    executor: &Executor,
+    clock: &DomainClock,
+) -> Result<(), OpenError> {
     let moved = executor.load::<TestClock>(the_test_clock()).await;
     let offset_ms = moved.map_err(|outage| OpenError::Process(outage.to_string()))?.state.offset_ms();
     if settings.profile == Profile::Production && offset_ms != 0 {

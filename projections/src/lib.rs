@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub use folding::{FoldError, Folding};
 #[cfg(feature = "measuring")]
 pub use mongodb::bare::{BareBatch, BareCollections};
-pub use options::{MongoOptions, ReadPreference, StoreOptions, masked, open};
+pub use options::{MongoOptions, ReadPreference, StoreOptions, masked, open, positions};
 pub use projection::{Applied, ApplyError, NoProjectionId, Projection, ProjectionId, Shape};
 pub use reader::Reader;
 #[cfg(feature = "measuring")]

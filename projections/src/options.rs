@@ -1,8 +1,14 @@
 //! Which read store, and how much it may take.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{ReadStore, StoreError, mongodb::MongoStore, sqlite::SqliteStore};
+use events::Partition;
+
+use crate::{
+    Checkpoint, ProjectionId, ReadStore, StoreError,
+    mongodb::MongoStore,
+    sqlite::{self, SqliteStore},
+};
 
 /// Where the read store is and what it may use.
 #[derive(Clone, PartialEq, Eq)]
@@ -164,6 +170,34 @@ pub fn open(options: &StoreOptions) -> Result<Arc<dyn ReadStore>, StoreError> {
         Engine::Embedded(folder) => Ok(Arc::new(SqliteStore::open(&folder, options)?)),
         Engine::MongoDb => Ok(Arc::new(MongoStore::open(options)?)),
     }
+}
+
+/// How far every build of every projection has read these partitions, for whoever only wants to know: nothing is made, and a
+/// file is only read, also while another process writes it.
+///
+/// # Errors
+/// What the store says.
+pub async fn positions(
+    options: &StoreOptions,
+    partitions: &[Partition],
+) -> Result<Vec<(ProjectionId, Partition, Checkpoint)>, StoreError> {
+    let store: Arc<dyn ReadStore> = match options.engine()? {
+        Engine::Embedded(folder) => {
+            let read = tokio::task::spawn_blocking(move || sqlite::positions(&folder)).await;
+            return read.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        }
+        Engine::MongoDb => Arc::new(MongoStore::open(options)?),
+    };
+    let mut found = Vec::new();
+    let origins = store.origins().await?;
+    let projections: BTreeSet<&ProjectionId> = origins.iter().map(|(projection, _)| projection).collect();
+    for projection in projections {
+        for partition in partitions {
+            let checkpoint = store.checkpoint(projection, *partition).await?;
+            found.extend(checkpoint.map(|checkpoint| (projection.clone(), *partition, checkpoint)));
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::{
 use crate::ids::{AccountId, Id, KeyId};
 
 /// `PRAGMA application_id` of a key file ("GhKy").
-const APPLICATION_ID: i32 = 0x4768_4b79;
+pub(super) const APPLICATION_ID: i32 = 0x4768_4b79;
 /// `PRAGMA user_version`: the format of the file.
 const FORMAT: i32 = 1;
 /// The format of a file that follows a topic, see [`super::follow`].

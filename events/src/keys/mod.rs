@@ -25,7 +25,7 @@
 //! # }
 //! ```
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Serialize, de::DeserializeOwned};
@@ -40,6 +40,7 @@ use crate::{
     stream::LogId,
 };
 
+pub mod backup;
 mod cipher;
 mod exchange;
 mod file;
@@ -108,6 +109,17 @@ fn engine(options: &LogOptions) -> Result<Engine, KeyError> {
 
 /// How long records that are taken over may be on their way.
 const IMPORT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a key file knows of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyStanding {
+    /// It is here.
+    Known,
+    /// Its subject was erased.
+    Erased,
+    /// It is not here, and its subject was not erased.
+    Absent,
+}
 
 /// All keys this process knows. Shared by reference; every method may be called from many threads at once.
 ///
@@ -276,6 +288,39 @@ impl KeyRing {
             Some(shared) => shared.erase(subject),
             None => self.vault.erase(subject),
         }
+    }
+
+    /// Erases all keys of these people in this file alone, for a copy of it that nobody uses yet: as the log says, whose
+    /// erasures came after the copy. Gives how many of them had keys here. In a file that follows a topic it is as if the
+    /// topic's markers had been read.
+    ///
+    /// # Errors
+    /// [`KeyError::File`]: some may be erased already; repeat it until it succeeds.
+    pub fn erase_in_copy(&self, people: &BTreeSet<AccountId>) -> Result<u64, KeyError> {
+        self.vault.erase_here(people)
+    }
+
+    /// What this file knows of a key.
+    ///
+    /// # Errors
+    /// [`KeyError::File`], and [`KeyError::Damaged`] when it cannot be unwrapped.
+    pub fn standing(&self, subject: AccountId, kid: KeyId) -> Result<KeyStanding, KeyError> {
+        Ok(match self.vault.subject_keys(subject)?.as_deref() {
+            None => KeyStanding::Absent,
+            Some(SubjectKeys::Erased) => KeyStanding::Erased,
+            Some(SubjectKeys::Known(known)) => {
+                let known = known.binary_search_by_key(&kid, |(kid, _)| *kid).is_ok();
+                if known { KeyStanding::Known } else { KeyStanding::Absent }
+            }
+        })
+    }
+
+    /// The log whose topic of keys the file follows; `None` when it belongs to one process alone.
+    ///
+    /// # Errors
+    /// [`KeyError::File`].
+    pub fn follows(&self) -> Result<Option<LogId>, KeyError> {
+        Ok(self.vault.reader().following()?.map(|following| following.log))
     }
 
     /// Takes over a record made elsewhere. Returns whether it was news.

@@ -13,7 +13,7 @@ use super::{
     KeyError,
     cipher::{DataKey, MasterKey, RootKeys},
     file::{KeyFile, StoredKeys},
-    follow::Applied,
+    follow::{Applied, Following},
     post::Meaning,
     record::{self, KeyPurpose, KeyRecord, WrappedKey},
 };
@@ -141,6 +141,27 @@ impl Vault {
         // The reader is held still, so that no old snapshot keeps the write-ahead log from being emptied.
         let _still = self.reader();
         writer.expunge(&erased)
+    }
+
+    /// Erases the keys of all these people here, and only here, with one look through the file's bytes; gives how many had
+    /// some.
+    pub(super) fn erase_here(&self, people: &BTreeSet<AccountId>) -> Result<u64, KeyError> {
+        let (mut wrapped, mut erased) = (Vec::new(), BTreeSet::new());
+        for person in people {
+            let following = self.reader().following()?;
+            let theirs = match following {
+                None => self.writer().erase(*person)?,
+                Some(Following { next, unswept_ms, .. }) => {
+                    let marker = Meaning::Record(KeyRecord::Erased { subject: *person });
+                    self.writer().apply(&[(next, marker)], next, unswept_ms)?.erased
+                }
+            };
+            erased.extend(theirs.iter().map(|(person, _)| *person));
+            wrapped.extend(theirs);
+        }
+        self.forget(people.iter().copied());
+        self.expunge(&wrapped)?;
+        Ok(erased.len() as u64)
     }
 
     /// Takes over a record here; whether it was news.

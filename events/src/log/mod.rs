@@ -13,6 +13,7 @@ use crate::{
     stream::{LogId, Offset, Partition, Position, StreamId, Version},
 };
 
+pub mod backup;
 mod clock;
 mod copy;
 mod embedded;
@@ -37,7 +38,7 @@ mod upstream;
 mod view;
 mod write_behind;
 
-pub use copy::{Backup, FolderLock, backup, lock_folder};
+pub use copy::{FolderLock, lock_folder};
 pub(crate) use options::Engine;
 pub use options::{KafkaOptions, LogOptions};
 

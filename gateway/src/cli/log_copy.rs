@@ -1,6 +1,6 @@
 //! `guildhall log copy`: a log into another, from any engine to any other, with the keys of personal data.
 
-use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use events::{
@@ -13,10 +13,9 @@ use events::{
         },
     },
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secrecy::ExposeSecret as _;
 
-use super::{Failure, prepared, print};
+use super::{Failure, prepared, print, progress::shown};
 use crate::{server, settings::Settings};
 
 /// From where, and to where.
@@ -237,55 +236,19 @@ async fn copy_keys(keys: &[KeyRing; 2]) -> Result<KeysTransferred, Failure> {
         .map_err(|error| crate::house::OpenError::from(error).into())
 }
 
-/// The transfer, with progress on a terminal once it has taken a second.
+/// The transfer, with progress on a terminal.
 async fn watched(source: &Arc<dyn EventLog>, target: &Arc<dyn EventLog>) -> Result<TransferReport, Failure> {
     let gauge = Arc::new(TransferGauge::default());
-    let watching = std::io::stderr().is_terminal().then(|| tokio::spawn(watch(Arc::clone(&gauge))));
-    let done = transfer(source, target, &TransferOptions::default(), &gauge).await;
-    if let Some(watching) = watching {
-        watching.abort();
-        // Cancelled or not, it is over, and the bar is gone.
-        let _ = watching.await;
-    }
+    let watched = Arc::clone(&gauge);
+    let read = move || {
+        let (phase, passed, total) = watched.read();
+        (words(phase), passed, total)
+    };
+    let done = shown(read, transfer(source, target, &TransferOptions::default(), &gauge)).await;
     done.map_err(|error| match error {
         TransferError::Away { .. } => Failure::Unreachable(error.to_string()),
         error => Failure::Error(error.to_string()),
     })
-}
-
-/// How long a copy takes before its progress is shown.
-const SHOWN_AFTER: Duration = Duration::from_secs(1);
-/// How often it is drawn.
-const DRAWN_EVERY: Duration = Duration::from_millis(200);
-
-async fn watch(gauge: Arc<TransferGauge>) {
-    tokio::time::sleep(SHOWN_AFTER).await;
-    let style = |template| ProgressStyle::with_template(template).expect("the template is well-formed");
-    let measured = style("{msg}  {percent}%  {per_sec}  {eta} left  {wide_bar}");
-    let unmeasured = style("{msg} for {elapsed}");
-    let bar = Vanishing(ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()));
-    let mut shown = None;
-    loop {
-        let (phase, passed, total) = gauge.read();
-        if shown != Some(phase) {
-            shown = Some(phase);
-            bar.0.reset();
-            bar.0.set_style(if total > 0 { measured.clone() } else { unmeasured.clone() });
-            bar.0.set_message(words(phase));
-        }
-        bar.0.set_length(total);
-        bar.0.set_position(passed);
-        tokio::time::sleep(DRAWN_EVERY).await;
-    }
-}
-
-/// A bar that leaves no trace, however it ends.
-struct Vanishing(ProgressBar);
-
-impl Drop for Vanishing {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
 }
 
 fn words(phase: TransferPhase) -> &'static str {

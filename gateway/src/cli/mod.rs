@@ -1,10 +1,13 @@
 //! The command line of `guildhall`. Data on stdout, everything else on stderr.
 
+mod backup;
 mod demo;
 mod log;
 mod log_copy;
 mod logging;
+mod progress;
 mod projections;
+mod restore;
 mod serve;
 mod token;
 mod user;
@@ -54,6 +57,10 @@ enum Command {
     /// The log itself.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Take a backup of the log and, apart from it, of the keys; also while a server runs. Or verify one.
+    Backup(backup::Backup),
+    /// Make a log of a backup, in an empty data folder, with keys from a place that is named.
+    Restore(restore::RestoreBackup),
     /// The read models of a running server: how far they are, rebuilding, comparing, swapping.
     Projections(projections::Projections),
 }
@@ -76,8 +83,6 @@ enum LogCommand {
     Verify(log::VerifyLog),
     /// Copy a log into another, from any engine to any other.
     Copy(log_copy::CopyLog),
-    /// Copy the files of this node as they are at one moment; also while a server runs.
-    Backup(log::BackUp),
 }
 
 /// How a command ends: 0 ok, 1 error, 2 usage, 3 nothing found, 7 unreachable, 8 denied, 130 interrupted.
@@ -165,8 +170,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(Command::User(UserCommand::Create(asked))) => user::create(layers()?.settings()?, &asked),
         Some(Command::Token(TokenCommand::Create(asked))) => token::create(&layers()?.settings()?, &asked),
         Some(Command::Log(LogCommand::Verify(asked))) => log::verify(layers()?.settings()?, asked),
-        Some(Command::Log(LogCommand::Backup(asked))) => log::back_up(&layers()?.settings()?, &asked),
         Some(Command::Log(LogCommand::Copy(asked))) => log_copy::copy(layers()?.settings()?, &asked),
+        Some(Command::Backup(asked)) => backup::run(&layers()?.settings()?, asked),
+        Some(Command::Restore(asked)) => restore::run(&layers()?.settings()?, &asked),
         Some(Command::Projections(asked)) => projections::run(&layers()?.settings()?, &asked),
         Some(Command::Openapi) => print(&openapi_text(&openapi::document(&routes::operations()))),
     }

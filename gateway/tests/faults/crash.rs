@@ -105,7 +105,7 @@ async fn prepare(setup: &Setup, count: &Arc<watch::Sender<u64>>) -> Vec<Driver> 
 }
 
 /// Waits until every read model has seen everything and no step is open.
-async fn settle(client: &Client, token: &str) {
+pub(crate) async fn settle(client: &Client, token: &str) {
     let mut quiet = 0;
     // What a step writes is read, and may lead to a next one: only what stays quiet has settled.
     while quiet < 5 {

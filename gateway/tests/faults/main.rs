@@ -7,6 +7,7 @@
 mod harness;
 
 mod away;
+mod backup;
 mod books;
 mod crash;
 mod driver;

@@ -53,7 +53,8 @@ impl Setup {
         self
     }
 
-    fn command(&self) -> Command {
+    /// The binary with these settings, for a test that has to do with its process.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("GUILDHALL_") {

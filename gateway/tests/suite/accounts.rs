@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::harness::{Guild, Member, bid, job};
 
 /// Does something to an account that has no route yet, as the machinery itself.
-async fn command(guild: &Guild, member: &Member, command: AccountCommand) {
+pub(crate) async fn command(guild: &Guild, member: &Member, command: AccountCommand) {
     let app = &guild.server.app;
     let id: AccountId = member.account.parse().unwrap();
     let request = Request::<Account> {

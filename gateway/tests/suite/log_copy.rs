@@ -104,35 +104,6 @@ async fn read_models_and_snapshots_of_another_log_are_not_mixed_with_this_one() 
 }
 
 #[tokio::test]
-async fn a_backup_of_a_running_house_is_served_as_it_was() {
-    let guild = Guild::start().await;
-    let client = guild.member("ama", &["client"]).await;
-    let job = guild.draft(&client).await;
-    let parent = tempfile::tempdir().unwrap();
-    let to = parent.path().join("backup");
-    let arguments = ["log", "backup", "--to", &to.display().to_string()];
-    let done = guildhall(guild.folder(), &arguments, "");
-    assert!(done.status.success(), "{}", text(&done.stderr));
-    let told = text(&done.stdout);
-    assert!(told.starts_with("ok: log ") && told.contains("jobs/0/"), "{told}");
-    let again = guildhall(guild.folder(), &arguments, "");
-    assert_eq!(again.status.code(), Some(1));
-    assert!(text(&again.stderr).contains("already holds log.db"), "{}", text(&again.stderr));
-    let made = guild.post("/api/v1/jobs").by(&client).json(&crate::harness::job()).send().await;
-    let later = made.expect(StatusCode::CREATED).text("/job");
-    guild.stop().await;
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["log.db", "keys.db"] {
-        fs::rename(to.join(name), folder.path().join(name)).unwrap();
-    }
-    let guild = Guild::serve(folder).await;
-    until(&guild, &client, &format!("/api/v1/jobs/{job}"), |job| job["status"] == "draft").await;
-    guild.get(&format!("/api/v1/jobs/{later}")).by(&client).send().await.expect(StatusCode::NOT_FOUND);
-    guild.log_in("ama@example.com").await;
-    guild.stop().await;
-}
-
-#[tokio::test]
 async fn a_token_of_the_log_that_was_copied_is_refused_by_the_copy() {
     let guild = Guild::start_quiet().await;
     let client = guild.member("ama", &["client"]).await;
@@ -182,8 +153,8 @@ async fn a_running_house_is_copied_when_asked_for_and_the_rest_when_it_has_stopp
     assert!(!folder.path().join("nowhere").exists() && !folder.path().join("new").exists());
 }
 
-/// The day a house outgrows its machine: its log moves to Kafka in the middle of a hire, and a second node starts from the
-/// first one's files.
+/// The day a house outgrows its machine: its log moves to Kafka in the middle of a hire, and a second node starts from a
+/// backup of the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the stack"]
 async fn a_house_moves_to_kafka_in_the_middle_of_a_hire_and_a_second_one_joins_it() {
@@ -201,11 +172,11 @@ async fn a_house_moves_to_kafka_in_the_middle_of_a_hire_and_a_second_one_joins_i
 
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let to = folders[0].path().display().to_string();
-    let arguments =
-        ["log", "copy", "--to", &url, "--to-folder", &to, "--to-prefix", &prefix, "--to-partitions", "3"];
-    let done = guildhall(old.path(), &arguments, "");
-    assert!(done.status.success(), "{}", text(&done.stderr));
-    assert!(text(&done.stdout).contains("0 were there already"), "{}", text(&done.stdout));
+    let told = done(
+        old.path(),
+        &["log", "copy", "--to", &url, "--to-folder", &to, "--to-prefix", &prefix, "--to-partitions", "3"],
+    );
+    assert!(told.contains("0 were there already"), "{told}");
 
     let on_kafka = |layers: &mut gateway::settings::Layers| {
         for (key, value) in [("log.url", &url), ("log.kafka.topic_prefix", &prefix)] {
@@ -218,13 +189,14 @@ async fn a_house_moves_to_kafka_in_the_middle_of_a_hire_and_a_second_one_joins_i
     until(&one, &client, &path, |contract| contract["status"] == "proposed").await;
     one.post(&format!("{path}/sign")).by(&client).send().await.expect(StatusCode::OK);
 
-    let backup = second.path().join("node");
-    let arguments = ["log", "backup", "--to", &backup.display().to_string()];
-    let done = guildhall(one.folder(), &arguments, "");
-    assert!(done.status.success(), "{}", text(&done.stderr));
-    for name in ["log.db", "keys.db"] {
-        fs::rename(backup.join(name), second.path().join(name)).unwrap();
-    }
+    let kept = tempfile::tempdir().unwrap();
+    let at = |name: &str| kept.path().join(name).display().to_string();
+    done(one.folder(), &["backup", "--to", &at("log"), "--keys-to", &at("keys")]);
+    let refused = guildhall(second.path(), &["restore", "--from", &at("log"), "--keys", &at("keys")], "");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("its topics are the log"), "{}", text(&refused.stderr));
+    fs::write(kept.path().join("guildhall.toml"), format!("[log]\nurl = '{url}'\n")).unwrap();
+    restore_node(kept.path(), second.path());
     let two = Guild::serve_with(second, on_kafka).await;
     until(&two, &worker, &path, |contract| contract["signed_by"] == json!([client.account])).await;
     let signed = two.post(&format!("{path}/sign")).by(&worker).send().await.expect(StatusCode::OK);
@@ -234,4 +206,35 @@ async fn a_house_moves_to_kafka_in_the_middle_of_a_hire_and_a_second_one_joins_i
     assert_eq!(bids.items()[0]["cover_letter"], "I forge gates since 1990.");
     one.stop().await;
     two.stop().await;
+    // Were the topics lost, a new log would be made of what was on it when the backup was taken.
+    let guild = Guild::serve(new_log_of(kept.path())).await;
+    until(&guild, &worker, &path, |contract| contract["signed_by"] == json!([client.account])).await;
+    guild.post(&format!("{path}/sign")).by(&worker).send().await.expect(StatusCode::OK);
+    let bids = guild.get(&format!("/api/v1/jobs/{job}/bids")).by(&client).send().await;
+    assert_eq!(bids.items()[0]["cover_letter"], "I forge gates since 1990.");
+    guild.stop().await;
+}
+
+/// Runs a command to its good end; what it said.
+fn done(folder: &Path, arguments: &[&str]) -> String {
+    let done = guildhall(folder, arguments, "");
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    text(&done.stdout)
+}
+
+/// Restores the backup in `kept`, where the settings are, too, as the folder of a node.
+fn restore_node(kept: &Path, to: &Path) {
+    let to = to.display().to_string();
+    let told = done(kept, &["restore", "--from", "log", "--keys", "keys", "--data", &to]);
+    assert!(told.contains("start the node on it"), "{told}");
+}
+
+/// The same, copied into an embedded log.
+fn new_log_of(kept: &Path) -> TempDir {
+    let new = tempfile::tempdir().unwrap();
+    restore_node(kept, &kept.join("node"));
+    let to = new.path().display().to_string();
+    let from = ["log", "copy", "--from", "embedded", "--from-folder", "node"];
+    done(kept, &[&from[..], &["--to", "embedded", "--to-folder", &to]].concat());
+    new
 }

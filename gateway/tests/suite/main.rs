@@ -5,6 +5,7 @@ mod harness;
 
 mod accounts;
 mod auth;
+mod backup;
 mod bad_input;
 mod bounds;
 mod cli;

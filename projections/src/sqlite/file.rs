@@ -2,13 +2,13 @@
 
 use std::{path::Path, time::Duration};
 
-use events::LogId;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, config::DbConfig, params};
+use events::{LogId, Partition};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, config::DbConfig, params};
 use uuid::Uuid;
 
 use super::{Failure, table};
 use crate::{
-    ProjectionId, StoreError,
+    Checkpoint, ProjectionId, StoreError,
     layout::{Layout, is_plain},
 };
 
@@ -167,6 +167,35 @@ pub(super) fn origins(connection: &Connection) -> Result<Vec<(ProjectionId, LogI
         Ok((projection, LogId(Uuid::from_bytes(row.get(3)?))))
     })?;
     Ok(rows.collect::<Result<_, rusqlite::Error>>()?)
+}
+
+/// Every checkpoint of a file that another process may be writing; none when there is no file, or one of another format.
+pub(super) fn positions(path: &Path) -> Result<Vec<(ProjectionId, Partition, Checkpoint)>, Failure> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if format != FORMAT {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare(
+        "SELECT projection, version, build, partition, log, offset FROM guildhall_checkpoints \
+         ORDER BY projection, version, build, partition",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let projection = ProjectionId { name: row.get(0)?, version: row.get(1)?, build: row.get(2)? };
+        let checkpoint = Checkpoint { log: LogId(Uuid::from_bytes(row.get(4)?)), offset: row.get(5)? };
+        Ok((projection, row.get::<_, String>(3)?, checkpoint))
+    })?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (projection, partition, checkpoint) = row?;
+        // A partition that this release does not know is nothing that it could tell of.
+        found.extend(partition.parse().ok().map(|partition| (projection, partition, checkpoint)));
+    }
+    Ok(found)
 }
 
 /// Removes all tables and checkpoints of one build of a projection.

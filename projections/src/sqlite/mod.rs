@@ -67,6 +67,11 @@ fn reserve(path: &Path, writer_cache_kib: u32) -> Result<(), StoreError> {
     Ok(file::prepare(&mut connection, &builds::id(), &tables?)?)
 }
 
+/// How far every build in the file in `folder` has read every partition; nothing is made or changed.
+pub(crate) fn positions(folder: &Path) -> Result<Vec<(ProjectionId, Partition, Checkpoint)>, StoreError> {
+    Ok(file::positions(&folder.join("read.db"))?)
+}
+
 impl ReadStore for SqliteStore {
     fn prepare<'a>(
         &'a self,

@@ -12,7 +12,6 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-mod backup;
 mod checkpoint;
 mod newcomers;
 mod pool;
@@ -21,18 +20,20 @@ mod schema;
 mod verify;
 mod writer;
 
-pub use backup::{Backup, backup};
 pub(super) use checkpoint::Checkpointer;
 pub(super) use reader::CopyReader;
+pub(super) use schema::PartitionRow;
 pub(super) use writer::{Candidate, CopyWriter, Outcome};
 
 use super::{LogError, options::LogOptions};
 use crate::stream::{BEFORE_FIRST, LogId, Partition, StreamId, Version};
 
 /// The copy's file in the data folder.
-const FILE: &str = "log.db";
+pub(super) const FILE: &str = "log.db";
 /// Held by the one process that may write.
-const LOCK: &str = "log.lock";
+pub(super) const LOCK: &str = "log.lock";
+/// Where a log is restored before it is put in its place; a folder with it in holds no log yet.
+pub(super) const RESTORING: &str = "restoring";
 /// Bytes of a page of the file; commits, versions and commands of random streams touch one page each.
 const PAGE_BYTES: u32 = 4096;
 
@@ -61,6 +62,12 @@ pub(super) struct CopyPlan {
 pub(super) fn open(folder: &Path, options: &LogOptions, plan: &CopyPlan) -> Result<CopyWriter, LogError> {
     let made = make_folder(folder)?;
     let lock = lock(&folder.join(LOCK))?;
+    if folder.join(RESTORING).exists() {
+        return Err(LogError::Refused(format!(
+            "a restore into the folder '{}' was not finished: run it again, it begins anew",
+            folder.display()
+        )));
+    }
     let path = folder.join(FILE);
     let connection = Connection::open_with_flags(
         &path,
@@ -123,7 +130,7 @@ fn lock(path: &Path) -> Result<File, LogError> {
 }
 
 /// Makes the folder, and gives every folder that got a new name in it, itself first.
-fn make_folder(folder: &Path) -> Result<Vec<PathBuf>, LogError> {
+pub(super) fn make_folder(folder: &Path) -> Result<Vec<PathBuf>, LogError> {
     let failed = |e: std::io::Error| LogError::File(format!("the data folder cannot be made: {e}"));
     let folder = std::path::absolute(folder).map_err(failed)?;
     let mut changed = vec![folder.clone()];
@@ -134,7 +141,7 @@ fn make_folder(folder: &Path) -> Result<Vec<PathBuf>, LogError> {
 }
 
 /// Makes the names of new files survive a power loss, as their contents do.
-fn sync_folders(folders: &[PathBuf]) -> Result<(), LogError> {
+pub(super) fn sync_folders(folders: &[PathBuf]) -> Result<(), LogError> {
     for folder in folders {
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(|e| {

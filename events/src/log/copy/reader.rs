@@ -108,6 +108,14 @@ impl CopyReader {
             .map_or(BEFORE_FIRST, |index| self.partitions[index].end.load(Ordering::Acquire))
     }
 
+    /// The partitions as they stand in the file at one moment, for a copy that another process writes.
+    pub(in crate::log) fn cut(&self) -> Result<Vec<PartitionRow>, LogError> {
+        self.pool.with(|connection| {
+            let moment = connection.unchecked_transaction().map_err(file_error)?;
+            schema::partitions(&moment)
+        })
+    }
+
     /// The end as the file has it, for a copy that another process writes.
     pub(in crate::log) fn end_in_file(&self, partition: Partition) -> Result<Offset, LogError> {
         let rows = self.pool.with(schema::partitions)?;

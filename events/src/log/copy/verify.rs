@@ -15,8 +15,8 @@ use super::{
 use crate::{
     envelope::{CommandHash, CommandSpan, parse_body},
     ids::{CommandId, Id},
-    log::{ChainHash, LogError, VerifyReport, judge::spans},
-    stream::{BEFORE_FIRST, Offset},
+    log::{ChainHash, LogError, ReadLimit, StoredCommit, VerifyReport, judge::spans},
+    stream::{BEFORE_FIRST, Offset, Partition},
 };
 
 /// What one partition's walk counted.
@@ -64,6 +64,27 @@ impl CopyReader {
             })?;
         }
         Ok(walked)
+    }
+
+    /// As [`CopyReader::read`] up to and with `until`, each commit also checked to stand in its stream's index, and to be
+    /// linked to the commit before it.
+    pub(in crate::log) fn read_linked(
+        &self,
+        partition: Partition,
+        after: Offset,
+        until: Offset,
+        limit: ReadLimit,
+    ) -> Result<Vec<StoredCommit>, LogError> {
+        let row = self.index_of(partition).map(|index| self.rows()[index]);
+        let row =
+            row.ok_or_else(|| LogError::File(format!("the partition {partition} is new; try again")))?;
+        self.pool.with(|connection| {
+            let snapshot = connection.unchecked_transaction().map_err(file_error)?;
+            let mut page = self.read_keyed(&snapshot, &row, after, limit)?;
+            page.retain(|keyed| keyed.commit.position.offset <= until);
+            page.iter().try_for_each(|keyed| self.check_link(&snapshot, keyed))?;
+            Ok(page.into_iter().map(|keyed| keyed.commit).collect())
+        })
     }
 
     /// The commit stands in its stream's index, behind the commit it was chained to.

@@ -1,11 +1,13 @@
-//! A log moves to Kafka and back, and a node starts from another's files.
+//! A log moves to Kafka and back, and a node starts from another's backup.
 
 use std::{sync::Arc, time::Duration};
 
 use events::{
     StreamId,
+    keys::KeyRing,
     log::{
-        EventLog, LogOptions, backup,
+        EventLog, LogOptions,
+        backup::{BackupGauge, BackupOptions, People, Restoration, read_manifest, take},
         transfer::{TransferError, TransferGauge, TransferOptions, TransferReport, transfer},
     },
 };
@@ -76,13 +78,20 @@ async fn a_log_moves_to_kafka_and_back_byte_for_byte_and_breaks_off_on_the_way()
 
 #[tokio::test]
 #[ignore = "needs the stack"]
-async fn a_node_starts_from_the_files_of_a_running_one() {
+async fn a_node_starts_from_a_backup_of_a_running_one() {
     let (brokers, prefix) = (brokers(), prefix());
     let folders = [folder(), folder()];
     let running = events::open(&options(&brokers, &prefix, folders[0].path())).unwrap();
     let streams = fill(&running, 30).await;
-    let copied = backup(folders[0].path(), folders[1].path()).unwrap();
-    assert_eq!(copied.log, running.id());
+    let backup = folder();
+    let order = BackupOptions::new(folders[0].path(), backup.path(), None);
+    let taken = take(&order, &BackupGauge::default()).unwrap();
+    assert_eq!(taken.manifest.log, running.id());
+    let restoration = Restoration::begin(folders[1].path()).unwrap();
+    let (keys, gauge) = (KeyRing::in_memory().unwrap(), BackupGauge::default());
+    let manifest = read_manifest(backup.path()).unwrap();
+    restoration.restore_log(backup.path(), &manifest, &mut People::new(&keys), &gauge).unwrap();
+    restoration.finish().unwrap();
     fill(&running, 10).await;
     let started = events::open(&options(&brokers, &prefix, folders[1].path())).unwrap();
     let next = running.head(streams[2]).unwrap() + 1;
