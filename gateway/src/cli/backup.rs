@@ -29,12 +29,12 @@ use crate::{house::OpenError, server, settings::Settings};
     subcommand_negates_reqs = true,
     after_help = "\
 What it takes is one moment of the log; commits that come meanwhile are in the next one. The same folders are taken again
-and again: the log's only gets what is new, the keys' file is replaced, so that who was erased is gone from it, too. A
-backup that breaks off, for whatever reason, leaves the one before it whole; taking it again goes on where it was.
+and again: that of the log only gets what is new, in that of the keys the file is replaced, so that who was erased is gone
+from it, too. A backup that breaks off, for whatever reason, leaves the one before it whole; taking it again goes on where
+it was.
 
-Keep the keys apart: without them nobody can read what is personal in the log's backup, and without the log's backup they
-say nothing. Neither holds secrets.master_key, which both are useless without. Read models are not copied: they are built
-anew. docs/backup.md is the runbook.
+Keep the keys apart: what is personal in the backup of the log can be read by nobody without them, nor without
+secrets.master_key, which is in neither. Read models are not copied: they are built anew. docs/backup.md is the runbook.
 
 Examples:
   Every hour, beside the running server:

@@ -158,6 +158,69 @@ async fn a_read_store_that_is_ahead_of_the_restored_log_is_built_anew_and_never_
     }
 }
 
+/// Settings of a house whose read models are in the MongoDB at `url`, also for commands in its folder.
+fn on_mongodb(folder: &Path, url: &str, prefix: &str) -> impl FnOnce(&mut gateway::settings::Layers) + use<> {
+    let settings = [("read_store.url", url), ("read_store.database_prefix", prefix)];
+    let settings = settings.map(|(key, value)| (key, value.to_owned()));
+    let lines = settings.each_ref().map(|(key, value)| format!("{key} = '{value}'\n")).concat();
+    fs::write(folder.join("guildhall.toml"), lines + "read_store.selection_timeout_ms = 200\n").unwrap();
+    move |layers| {
+        for (key, value) in settings {
+            layers.set(key, value, gateway::settings::Origin::Given).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the stack"]
+async fn read_models_in_mongodb_that_are_ahead_of_the_restored_log_are_built_anew() {
+    let url = std::env::var("GUILDHALL_STACK_MONGO")
+        .expect("needs the stack: run this test as compose/stack run --only mongo -- cargo test …");
+    let prefix = format!("b{}", &uuid::Uuid::now_v7().simple().to_string()[12..]);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = on_mongodb(folder.path(), &url, &prefix);
+    let guild = Guild::serve_with(folder, settings).await;
+    let client = guild.member("ama", &["client"]).await;
+    let kept = guild.published(&client).await;
+    on_board(&guild, &client, 1).await;
+    let backup = Backup::new();
+    backup.take(guild.folder());
+    let manifest = backup.manifest();
+    let board = |model: &Value| model["read_model"] == "board_v1" && model["partition"] == "jobs/0";
+    assert!(manifest["read_models"].as_array().unwrap().iter().any(board), "{manifest}");
+    guild.published(&client).await;
+    on_board(&guild, &client, 2).await;
+    guild.stop().await;
+    let (folder, _) = backup.restore(&backup.keys);
+    let settings = on_mongodb(folder.path(), &url, &prefix);
+    let guild = Guild::serve_with(folder, settings).await;
+    let board = on_board(&guild, &client, 1).await;
+    assert_eq!(board["items"][0]["job"], json!(kept));
+    guild.published(&client).await;
+    on_board(&guild, &client, 2).await;
+    guild.stop().await;
+}
+
+#[tokio::test]
+async fn a_read_store_that_is_away_is_not_noted_and_costs_no_backup() {
+    let guild = Guild::start_quiet().await;
+    guild.member("ama", &["client"]).await;
+    drop(on_mongodb(guild.folder(), "mongodb://127.0.0.1:9/?replicaSet=rs0", "nobody"));
+    let backup = Backup::new();
+    let arguments =
+        ["backup", "--to", backup.log.to_str().unwrap(), "--keys-to", backup.keys.to_str().unwrap()];
+    let taken = guildhall(guild.folder(), &arguments, "");
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    assert!(
+        text(&taken.stderr).contains("how far the read models are is not noted"),
+        "{}",
+        text(&taken.stderr)
+    );
+    assert_eq!(backup.manifest()["read_models"], json!([]));
+    backup.restore(&backup.keys);
+    guild.stop().await;
+}
+
 #[tokio::test]
 async fn who_was_erased_after_the_backup_stays_erased_with_todays_keys() {
     let guild = Guild::start().await;
