@@ -44,13 +44,20 @@ pub fn catch_up(log: &dyn EventLog, clock: &DomainClock, after: Version) -> Resu
 pub(crate) async fn follow(surroundings: Surroundings, moved: watch::Sender<u64>) {
     let mut changes = surroundings.log.changes();
     let mut backoff = Backoff::new(&surroundings.settings);
-    let mut heard = 0;
+    let partition = surroundings.log.partition_of(StreamId::new(Category::TestClock, the_test_clock()));
+    let (mut heard, mut read) = (0, None);
     while !surroundings.ends() {
         changes.borrow_and_update();
+        let end = surroundings.log.end(partition).ok();
+        if end.is_some() && end == read {
+            wait(&surroundings, &mut changes).await;
+            continue;
+        }
         let (log, clock) = (Arc::clone(&surroundings.log), surroundings.clock.clone());
         match tokio::task::spawn_blocking(move || catch_up(log.as_ref(), &clock, heard)).await {
             Ok(Ok(version)) => {
                 backoff.reset();
+                read = end;
                 if version > heard {
                     heard = version;
                     moved.send_modify(|moves| *moves += 1);
@@ -62,9 +69,13 @@ pub(crate) async fn follow(surroundings: Surroundings, moved: watch::Sender<u64>
                 continue;
             }
         }
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { surroundings.until_end().await },
-            () = surroundings.until_end() => {}
-        }
+        wait(&surroundings, &mut changes).await;
+    }
+}
+
+async fn wait(surroundings: &Surroundings, changes: &mut watch::Receiver<u64>) {
+    tokio::select! {
+        changed = changes.changed() => if changed.is_err() { surroundings.until_end().await },
+        () = surroundings.until_end() => {}
     }
 }

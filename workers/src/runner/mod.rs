@@ -301,7 +301,7 @@ impl<A: Applier> Runner<A> {
             backoff.reset();
             if matches!((redriven, applied), (Did::Nothing, Did::Nothing)) {
                 self.status.set_state(RunState::Waiting);
-                self.wait(&mut changes).await;
+                self.wait(&progress, &mut changes).await;
             }
         }
         Ok(())
@@ -338,21 +338,26 @@ impl<A: Applier> Runner<A> {
         }
     }
 
-    /// Waits for something to do.
-    async fn wait(&mut self, changes: &mut watch::Receiver<u64>) {
+    /// Waits for something to do. What is appended for others is none of it.
+    async fn wait(&mut self, progress: &Progress, changes: &mut watch::Receiver<u64>) {
         let surroundings = self.surroundings.clone();
         let every = Duration::from_millis(surroundings.settings.heartbeat_ms.max(1));
-        let shared = self.seat.is_some();
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() {
-                // The log was closed: nothing will ever change again.
-                self.surroundings.until_end().await;
-            },
-            // When nobody holds a handle any more there are no requests, and the runner goes on without.
-            Some(request) = self.requests.recv() => self.accept(request),
-            () = holding::changed(&mut self.seat) => {}
-            () = holding::look_due(shared, every) => self.seat.iter_mut().for_each(Seat::doubt),
-            () = surroundings.until_end() => {}
+        let mut look = std::pin::pin!(holding::look_due(self.seat.is_some(), every));
+        loop {
+            tokio::select! {
+                changed = changes.changed() => match changed {
+                    Ok(()) if progress.hold.is_none() && !self.source.has_more(progress) => continue,
+                    Ok(()) => {}
+                    // The log was closed: nothing will ever change again.
+                    Err(_) => self.surroundings.until_end().await,
+                },
+                // When nobody holds a handle any more there are no requests, and the runner goes on without.
+                Some(request) = self.requests.recv() => self.accept(request),
+                () = holding::changed(&mut self.seat) => {}
+                () = &mut look => self.seat.iter_mut().for_each(Seat::doubt),
+                () = surroundings.until_end() => {}
+            }
+            return;
         }
     }
 

@@ -12,7 +12,7 @@ use events::{
 
 use tokio::task::JoinHandle;
 
-use super::{Trouble, recent::Recent};
+use super::{Trouble, progress::Progress, recent::Recent};
 use crate::{dead_letters::Entry, settings::WorkerSettings};
 
 /// The log as a runner reads it. Cheap to clone.
@@ -176,6 +176,12 @@ impl Source {
             .await
             .map_err(|e| Trouble::Stopped(format!("reading the log panicked: {e}")))?
             .map_err(Trouble::from)
+    }
+
+    /// Whether there may be something behind what was reached.
+    pub(super) fn has_more(&self, progress: &Progress) -> bool {
+        let mut reached = progress.all_reached().into_iter();
+        reached.any(|(partition, offset)| self.log.end(partition).map_or(true, |end| end > offset))
     }
 
     /// The next batch behind `after`, of all these partitions together, the first one served first.
