@@ -28,6 +28,9 @@ pub struct LogOptions {
     /// When the write-ahead log has this many bytes it is copied back into the main file, beside the writer. Four times as
     /// many, and the writer itself waits for that.
     pub wal_bytes_max: u64,
+    /// Entries of a copy's index that gather in memory before they are written to the file in the order of the index, a part
+    /// with every transaction: up to half as many come while that lasts. Some 110 bytes each.
+    pub unindexed_rows_max: usize,
     /// Stream heads kept in memory.
     pub heads_cached_max: usize,
     /// Connections that read at the same time; further readers wait.
@@ -110,6 +113,7 @@ impl LogOptions {
             batch_commits_max: 1024,
             batch_bytes_max: 8 << 20,
             wal_bytes_max: 64 << 20,
+            unindexed_rows_max: 100_000,
             heads_cached_max: 100_000,
             reader_connections_max: 4,
             read_only: false,

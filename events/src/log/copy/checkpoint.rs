@@ -121,6 +121,7 @@ impl Checkpointer {
         if let Some(failed) = self.shared.lock().failed.take() {
             return Err(failed);
         }
+        writer.index_all()?;
         checkpoint(writer.connection(), "TRUNCATE").map(drop)
     }
 

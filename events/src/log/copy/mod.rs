@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ mod newcomers;
 mod pool;
 mod reader;
 mod schema;
+mod unindexed;
 mod verify;
 mod writer;
 
@@ -80,10 +81,11 @@ pub(super) fn open(folder: &Path, options: &LogOptions, plan: &CopyPlan) -> Resu
     let is_empty = rows.iter().all(|row| row.end == BEFORE_FIRST);
     let newcomers =
         (is_empty && plan.durability == Durability::Refillable).then(newcomers::Newcomers::of_an_empty_copy);
-    let reader = Arc::new(CopyReader::new(&path, options, log, rows, newcomers));
+    let mut reader = CopyReader::new(&path, options, log, rows, newcomers);
+    reader.take_in_unindexed()?;
     reader.check_ends()?;
     sync_folders(&made)?;
-    CopyWriter::new(connection, reader, lock)
+    CopyWriter::new(connection, Arc::new(reader), lock, options.unindexed_rows_max)
 }
 
 /// Whether an earlier run left a file in `folder`.
@@ -100,9 +102,11 @@ pub(super) fn open_read_only(folder: &Path, options: &LogOptions) -> Result<Arc<
     let connection = pool::connect(&path)?;
     let log = schema::check(&connection, None)?;
     let rows = schema::partitions(&connection)?;
-    let reader = Arc::new(CopyReader::new(&path, options, log, rows, None));
+    let mut reader = CopyReader::new(&path, options, log, rows, None);
+    reader.followed = Some(Mutex::new(reader.rows().iter().map(|row| row.end).collect()));
+    reader.take_in_unindexed()?;
     reader.check_ends()?;
-    Ok(reader)
+    Ok(Arc::new(reader))
 }
 
 /// Holds a data folder: while it lives no process opens the log in it for writing.

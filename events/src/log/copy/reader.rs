@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
 };
@@ -18,10 +18,11 @@ use super::{
     pool::Pool,
     row_checksum,
     schema::{self, PartitionRow, position_of},
+    unindexed::Unindexed,
     writer::Head,
 };
 use crate::{
-    envelope::CommandHash,
+    envelope::{CommandHash, CommandSpan},
     ids::{CommandId, Id},
     log::{ChainHash, KnownCommand, LogError, LogOptions, ReadLimit, StoredCommit},
     stream::{BEFORE_FIRST, Category, LogId, Offset, Partition, Position, StreamId, Version},
@@ -53,6 +54,10 @@ pub(in crate::log) struct CopyReader {
     pub(super) heads: Cache<StreamId, Head>,
     /// Where it is known which streams the copy does not hold.
     pub(super) newcomers: Option<Newcomers>,
+    /// What the file's index lacks. Asked before the file is.
+    pub(super) unindexed: Unindexed,
+    /// Where another process writes the file: up to which offset of each partition its commits are known here.
+    pub(super) followed: Option<Mutex<Vec<Offset>>>,
     pub(super) pool: Pool,
 }
 
@@ -78,6 +83,8 @@ impl CopyReader {
             rows,
             heads: Cache::new(options.heads_cached_max.max(1)),
             newcomers,
+            unindexed: Unindexed::default(),
+            followed: None,
             pool: Pool::new(path, options.reader_connections_max),
         }
     }
@@ -132,7 +139,10 @@ impl CopyReader {
         match self.heads.get(&stream) {
             Some(head) => Ok(Some(head)),
             None if self.is_new(stream) => Ok(None),
-            None => self.pool.with(|connection| head_in_file(connection, stream)),
+            None => self.pool.with(|connection| {
+                self.follow(connection)?;
+                written_head(connection, &self.unindexed, stream)
+            }),
         }
     }
 
@@ -150,15 +160,14 @@ impl CopyReader {
             return Ok(0);
         }
         self.pool.with(|connection| {
-            let version: Option<i64> = cached(
-                connection,
-                "SELECT (SELECT max(entry) FROM entries WHERE stream = s.key AND entry < x'')
-                 FROM streams s WHERE s.uuid = ?1 AND s.category = ?2",
-            )?
-            .query_row(name_of(&stream), |row| row.get(0))
-            .optional()
-            .map_err(file_error)?
-            .flatten();
+            self.follow(connection)?;
+            let Some(key) = key_of(connection, stream)? else { return Ok(0) };
+            if let Some((version, _)) = self.unindexed.head(key) {
+                return Ok(version);
+            }
+            let sql = "SELECT max(entry) FROM entries WHERE stream = ?1 AND entry < x''";
+            let version: Option<i64> =
+                cached(connection, sql)?.query_row([key], |row| row.get(0)).map_err(file_error)?;
             Ok(version.unwrap_or(0).cast_unsigned())
         })
     }
@@ -171,34 +180,43 @@ impl CopyReader {
         limit: usize,
     ) -> Result<Vec<StoredCommit>, LogError> {
         let sql = format!(
-            "SELECT {COLUMNS}, e.position FROM streams s CROSS JOIN entries e LEFT JOIN commits c ON c.position = e.position
-             WHERE s.uuid = ?1 AND s.category = ?2 AND e.stream = s.key AND e.entry > ?3 AND e.entry < x''
-             ORDER BY e.entry LIMIT ?4"
+            "SELECT {COLUMNS}, e.position FROM entries e LEFT JOIN commits c ON c.position = e.position
+             LEFT JOIN streams s ON s.key = c.stream
+             WHERE e.stream = ?1 AND e.entry > ?2 AND e.entry < x'' ORDER BY e.entry LIMIT ?3"
         );
-        let (uuid, category) = name_of(&stream);
-        let after_row = i64::try_from(after).unwrap_or(i64::MAX);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.pool.with(|connection| {
+            self.follow(connection)?;
+            let Some(key) = key_of(connection, stream)? else { return Ok(Vec::new()) };
+            let unindexed = self.unindexed.versions(key, after, limit);
+            let mut loaded = Loaded { stream, after, commits: Vec::new() };
+            let after_row = i64::try_from(after).unwrap_or(i64::MAX);
+            let limit_rows = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut statement = cached(connection, &sql)?;
-            let mut rows = statement.query((uuid, category, after_row, limit)).map_err(file_error)?;
-            let mut found: Vec<StoredCommit> = Vec::new();
+            let mut rows = statement.query((key, after_row, limit_rows)).map_err(file_error)?;
             while let Some(row) = rows.next().map_err(file_error)? {
-                let entry: i64 = row.get(9).map_err(file_error)?;
-                let commit = self.stored(row, entry)?.commit;
-                let follows = match found.last() {
-                    Some(previous) => commit.first_version == previous.last_version() + 1,
-                    None => commit.first_version <= after.saturating_add(1),
-                };
-                if !follows || commit.stream != stream {
-                    return Err(damaged(
-                        commit.position,
-                        "it does not follow the commit before it in its stream",
-                    ));
-                }
-                found.push(commit);
+                loaded.push(self.stored(row, row.get(9).map_err(file_error)?)?.commit)?;
             }
-            Ok(found)
+            for (version, row) in unindexed {
+                // What was written to the index meanwhile was found there.
+                if loaded.commits.len() < limit && version > loaded.last_version() {
+                    loaded.push(self.commit_at(connection, row)?)?;
+                }
+            }
+            Ok(loaded.commits)
         })
+    }
+
+    /// The commit with this row key, which must be there.
+    fn commit_at(&self, connection: &Connection, row: i64) -> Result<StoredCommit, LogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM commits c LEFT JOIN streams s ON s.key = c.stream WHERE c.position = ?1"
+        );
+        let mut statement = cached(connection, &sql)?;
+        let mut rows = statement.query([row]).map_err(file_error)?;
+        match rows.next().map_err(file_error)? {
+            Some(found) => Ok(self.stored(found, row)?.commit),
+            None => Err(damaged(position_of(&self.rows, row), "the commit is missing")),
+        }
     }
 
     /// See [`crate::log::EventLog::find_command`].
@@ -207,23 +225,18 @@ impl CopyReader {
         stream: StreamId,
         command: CommandId,
     ) -> Result<Option<KnownCommand>, LogError> {
-        let (uuid, category) = name_of(&stream);
         self.pool.with(|connection| {
-            cached(
-                connection,
-                "SELECT e.hash, e.first_version, e.count, e.position FROM streams s CROSS JOIN entries e
-                 WHERE s.uuid = ?1 AND s.category = ?2 AND e.stream = s.key AND e.entry = ?3",
-            )?
-            .query_row((uuid, category, command.uuid().as_bytes().as_slice()), |row| {
-                Ok(KnownCommand {
-                    command_hash: CommandHash(row.get(0)?),
-                    first_version: row.get::<_, i64>(1)?.cast_unsigned(),
-                    count: row.get(2)?,
-                    position: position_of(&self.rows, row.get(3)?),
-                })
-            })
-            .optional()
-            .map_err(file_error)
+            self.follow(connection)?;
+            let Some(key) = key_of(connection, stream)? else { return Ok(None) };
+            let unindexed = self.unindexed.command(key, command);
+            // What the file knows of it came first.
+            let known = command_in_file(connection, key, command)?.or(unindexed);
+            Ok(known.map(|(row, span)| KnownCommand {
+                command_hash: span.command_hash,
+                first_version: span.first_version,
+                count: span.count,
+                position: position_of(&self.rows, row),
+            }))
         })
     }
 
@@ -300,6 +313,7 @@ impl CopyReader {
 
     /// Checks the last commits of every partition: each whole, each linked to the one before it in its stream.
     pub(super) fn check_ends(&self) -> Result<(), LogError> {
+        let unindexed = self.unindexed.read();
         self.pool.with(|connection| {
             for row in &self.rows {
                 let first: Option<i64> = cached(
@@ -315,7 +329,7 @@ impl CopyReader {
                     let Some(last) = page.last() else { break };
                     after = last.commit.position.offset;
                     for keyed in &page {
-                        self.check_link(connection, keyed)?;
+                        self.check_link(connection, keyed, &unindexed)?;
                     }
                 }
             }
@@ -324,29 +338,113 @@ impl CopyReader {
     }
 }
 
-/// Where a stream stands as the connection sees the file; `None` when it has no commit.
-pub(super) fn head_in_file(connection: &Connection, stream: StreamId) -> Result<Option<Head>, LogError> {
+/// The commits of a stream as they are found, in order.
+struct Loaded {
+    stream: StreamId,
+    after: Version,
+    commits: Vec<StoredCommit>,
+}
+
+impl Loaded {
+    fn last_version(&self) -> Version {
+        self.commits.last().map_or(self.after, StoredCommit::last_version)
+    }
+
+    fn push(&mut self, commit: StoredCommit) -> Result<(), LogError> {
+        let follows = match self.commits.last() {
+            Some(previous) => commit.first_version == previous.last_version() + 1,
+            None => commit.first_version <= self.after.saturating_add(1),
+        };
+        if !follows || commit.stream != self.stream {
+            return Err(damaged(commit.position, "it does not follow the commit before it in its stream"));
+        }
+        self.commits.push(commit);
+        Ok(())
+    }
+}
+
+/// Where a stream stands by its entries, unindexed or in the file as the connection sees it; `None` when it has none.
+pub(super) fn written_head(
+    connection: &Connection,
+    unindexed: &Unindexed,
+    stream: StreamId,
+) -> Result<Option<Head>, LogError> {
+    let Some(key) = key_of(connection, stream)? else { return Ok(None) };
+    let last = match unindexed.head(key) {
+        Some(last) => Some(last),
+        None => last_version_in_file(connection, key, Version::MAX)?,
+    };
+    let Some((version, row)) = last else { return Ok(None) };
+    let chain = chain_of(connection, row)?;
+    Ok(chain.map(|chain| Head { key, version, chain }))
+}
+
+/// The integer key of a stream.
+fn key_of(connection: &Connection, stream: StreamId) -> Result<Option<i64>, LogError> {
+    cached(connection, "SELECT key FROM streams WHERE uuid = ?1 AND category = ?2")?
+        .query_row((stream.uuid.as_bytes().as_slice(), stream.category.name()), |row| row.get(0))
+        .optional()
+        .map_err(file_error)
+}
+
+/// The last version of a stream below `below` that the file's index knows, with the row of its commit.
+pub(super) fn last_version_in_file(
+    connection: &Connection,
+    key: i64,
+    below: Version,
+) -> Result<Option<(Version, i64)>, LogError> {
+    let below = i64::try_from(below).unwrap_or(i64::MAX);
     cached(
         connection,
-        "SELECT s.key, e.entry, c.chain FROM streams s CROSS JOIN entries e CROSS JOIN commits c
-         WHERE s.uuid = ?1 AND s.category = ?2 AND e.stream = s.key AND e.entry < x'' AND c.position = e.position
-         ORDER BY e.entry DESC LIMIT 1",
+        "SELECT entry, position FROM entries WHERE stream = ?1 AND entry < ?2 ORDER BY entry DESC LIMIT 1",
     )?
-    .query_row(name_of(&stream), |row| {
-        let version = row.get::<_, i64>(1)?.cast_unsigned();
-        Ok(Head { key: row.get(0)?, version, chain: ChainHash(row.get(2)?) })
+    .query_row((key, below), |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)))
+    .optional()
+    .map_err(file_error)
+}
+
+/// The row of the commit of a stream that ends at this version, as the file's index knows it.
+pub(super) fn version_in_file(
+    connection: &Connection,
+    key: i64,
+    version: Version,
+) -> Result<Option<i64>, LogError> {
+    cached(connection, "SELECT position FROM entries WHERE stream = ?1 AND entry = ?2")?
+        .query_row((key, version.cast_signed()), |row| row.get(0))
+        .optional()
+        .map_err(file_error)
+}
+
+/// What the file's index knows of a command: the row of its commit, and what it wrote there.
+pub(super) fn command_in_file(
+    connection: &Connection,
+    key: i64,
+    command_id: CommandId,
+) -> Result<Option<(i64, CommandSpan)>, LogError> {
+    cached(
+        connection,
+        "SELECT position, hash, first_version, count FROM entries WHERE stream = ?1 AND entry = ?2",
+    )?
+    .query_row((key, command_id.uuid().as_bytes().as_slice()), |row| {
+        let command_hash = CommandHash(row.get(1)?);
+        let first_version = row.get::<_, i64>(2)?.cast_unsigned();
+        Ok((row.get(0)?, CommandSpan { command_id, command_hash, first_version, count: row.get(3)? }))
     })
     .optional()
     .map_err(file_error)
 }
 
+/// The chain of the commit with this row key.
+pub(super) fn chain_of(connection: &Connection, row: i64) -> Result<Option<ChainHash>, LogError> {
+    cached(connection, "SELECT chain FROM commits WHERE position = ?1")?
+        .query_row([row], |row| row.get(0).map(ChainHash))
+        .optional()
+        .map_err(file_error)
+}
+
 /// A statement that is prepared once per connection.
 pub(super) fn cached<'a>(connection: &'a Connection, sql: &str) -> Result<CachedStatement<'a>, LogError> {
     connection.prepare_cached(sql).map_err(file_error)
-}
-
-fn name_of(stream: &StreamId) -> (&[u8], &'static str) {
-    (stream.uuid.as_bytes().as_slice(), stream.category.name())
 }
 
 /// A column of a commit; one that is not of its type was not written by us.

@@ -10,7 +10,9 @@ use crate::{
 };
 
 /// The format of the file; another one is refused.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+/// The format before: its index is whole.
+const FORMAT_WITH_WHOLE_INDEX: i64 = 1;
 
 /// Positions as one integer: the partition's key above, 48 bits of offset below, so that the commits of a partition lie
 /// together and in order.
@@ -19,13 +21,14 @@ const OFFSET_BITS: u32 = 48;
 /// `entries` finds, per stream, the commit that holds a version (and so the head), and what a command wrote. Its key column
 /// holds two things: the last version of a commit, an integer, or a command's id, a blob. Integers sort before blobs, so
 /// the versions of a stream lie together, and a young stream has both on one page: an append to it touches one page of the
-/// index instead of two, and pages touched are what a durable append costs. The key forbids two commits that end at one
-/// version. Streams have integer keys because their names, 16 bytes and a word, would stand in every row.
+/// index instead of two, and pages touched are what a durable append costs. Streams have integer keys because their names, 16
+/// bytes and a word, would stand in every row. Entries may come later than their commits ([`super::unindexed`]):
+/// `indexed_offset` says up to which offset of a partition all are there.
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE partitions (
         key INTEGER PRIMARY KEY, service TEXT NOT NULL, number INTEGER NOT NULL, source_offset INTEGER NOT NULL,
-        UNIQUE (service, number));
+        indexed_offset INTEGER NOT NULL, UNIQUE (service, number));
     CREATE TABLE streams (
         key INTEGER PRIMARY KEY, uuid BLOB NOT NULL, category TEXT NOT NULL, UNIQUE (uuid, category));
     CREATE TABLE commits (
@@ -48,6 +51,8 @@ pub(in crate::log) struct PartitionRow {
     pub(in crate::log) source_offset: Offset,
     /// The offset of its last commit.
     pub(in crate::log) end: Offset,
+    /// The offset up to which every commit has its entries in the index.
+    pub(super) indexed: Offset,
 }
 
 impl PartitionRow {
@@ -104,11 +109,13 @@ pub(super) fn prepare(
             )
             .map_err(file_error)?;
     }
+    bring_up(&transaction)?;
     let id = check(&transaction, wanted)?;
     for partition in partitions {
         transaction
             .execute(
-                "INSERT INTO partitions (service, number, source_offset) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                "INSERT INTO partitions (service, number, source_offset, indexed_offset) VALUES (?1, ?2, ?3, ?3)
+                 ON CONFLICT DO NOTHING",
                 (partition.service.name(), partition.number, BEFORE_FIRST),
             )
             .map_err(file_error)?;
@@ -117,8 +124,24 @@ pub(super) fn prepare(
     Ok(id)
 }
 
-/// Checks the format and reads the log's id.
-pub(super) fn check(connection: &Connection, wanted: Option<LogId>) -> Result<LogId, LogError> {
+/// Brings a file of the format before to this one.
+fn bring_up(connection: &Connection) -> Result<(), LogError> {
+    if format(connection)? != Some(FORMAT_WITH_WHOLE_INDEX) {
+        return Ok(());
+    }
+    // All of its entries are there, up to whatever comes.
+    let bring_up = format!(
+        "ALTER TABLE partitions ADD COLUMN indexed_offset INTEGER NOT NULL DEFAULT {BEFORE_FIRST};
+         UPDATE partitions SET indexed_offset = coalesce(
+             (SELECT max(position) & {OFFSET_MAX} FROM commits
+              WHERE position >= key << {OFFSET_BITS} AND position < (key + 1) << {OFFSET_BITS}), {BEFORE_FIRST});
+         UPDATE meta SET value = {FORMAT} WHERE name = 'format';"
+    );
+    connection.execute_batch(&bring_up).map_err(file_error)
+}
+
+/// The format that the file names, if it is one of ours.
+fn format(connection: &Connection) -> Result<Option<i64>, LogError> {
     let ours: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'", [], |row| {
             row.get(0)
@@ -127,13 +150,28 @@ pub(super) fn check(connection: &Connection, wanted: Option<LogId>) -> Result<Lo
     if ours == 0 {
         return Err(LogError::Refused("the file is not a log of Guildhall".into()));
     }
-    let format: Option<i64> = connection
+    connection
         .query_row("SELECT value FROM meta WHERE name = 'format'", [], |row| row.get(0))
         .optional()
-        .map_err(file_error)?;
-    if format != Some(FORMAT) {
-        let found = format.map_or("none".into(), |format| format.to_string());
-        return Err(LogError::Refused(format!("the file has format {found}, this release knows {FORMAT}")));
+        .map_err(file_error)
+}
+
+/// Checks the format and reads the log's id.
+pub(super) fn check(connection: &Connection, wanted: Option<LogId>) -> Result<LogId, LogError> {
+    match format(connection)? {
+        Some(FORMAT) => {}
+        Some(FORMAT_WITH_WHOLE_INDEX) => {
+            return Err(LogError::Refused(format!(
+                "the file has format {FORMAT_WITH_WHOLE_INDEX}, this release {FORMAT}: open it once for writing, which brings \
+                 it up"
+            )));
+        }
+        other => {
+            let found = other.map_or("none".into(), |format| format.to_string());
+            return Err(LogError::Refused(format!(
+                "the file has format {found}, this release knows {FORMAT}"
+            )));
+        }
     }
     let id: [u8; 16] = connection
         .query_row("SELECT value FROM meta WHERE name = 'log'", [], |row| row.get(0))
@@ -150,18 +188,20 @@ pub(super) fn check(connection: &Connection, wanted: Option<LogId>) -> Result<Lo
 /// The partitions with their ends, in order.
 pub(super) fn partitions(connection: &Connection) -> Result<Vec<PartitionRow>, LogError> {
     let mut statement = connection
-        .prepare("SELECT key, service, number, source_offset FROM partitions")
+        .prepare("SELECT key, service, number, source_offset, indexed_offset FROM partitions")
         .map_err(file_error)?;
     let rows = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?)))
+        .query_map([], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        })
         .map_err(file_error)?;
     let mut found = Vec::new();
     for row in rows {
-        let (key, service, number, source_offset) = row.map_err(file_error)?;
+        let (key, service, number, source_offset, indexed) = row.map_err(file_error)?;
         let service = Service::from_name(&service)
             .ok_or_else(|| LogError::Refused(format!("the file holds the unknown service '{service}'")))?;
         let partition = Partition { service, number };
-        let mut row = PartitionRow { partition, key, source_offset, end: BEFORE_FIRST };
+        let mut row = PartitionRow { partition, key, source_offset, end: BEFORE_FIRST, indexed };
         row.end = end_of(connection, &row)?;
         found.push(row);
     }

@@ -5,19 +5,32 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::{
     file_error,
-    reader::{CopyReader, KeyedCommit, PAGE, cached, damaged},
-    schema::{PartitionRow, position_of},
+    reader::{
+        CopyReader, KeyedCommit, PAGE, cached, chain_of, command_in_file, damaged, last_version_in_file,
+        version_in_file,
+    },
+    schema::{self, PartitionRow, position_of},
+    unindexed::Entries,
 };
 use crate::{
-    envelope::{CommandHash, CommandSpan, parse_body},
-    ids::{CommandId, Id},
+    envelope::parse_body,
     log::{ChainHash, LogError, ReadLimit, StoredCommit, VerifyReport, judge::spans},
-    stream::{BEFORE_FIRST, Offset, Partition},
+    stream::{BEFORE_FIRST, Offset, Partition, Version},
 };
+
+/// One moment of the file: what is verified, whatever comes after it.
+struct Moment {
+    /// The partitions with their ends.
+    partitions: Vec<PartitionRow>,
+    /// What the file's index lacks of that.
+    unindexed: Entries,
+    /// The last key of a stream.
+    last_stream: i64,
+}
 
 /// What one partition's walk counted.
 #[derive(Default)]
@@ -30,21 +43,32 @@ impl CopyReader {
     /// See [`crate::log::EventLog::verify`].
     pub(in crate::log) fn verify(&self) -> Result<VerifyReport, LogError> {
         let mut total = VerifyReport::default();
-        for row in self.rows() {
-            let end = self.end_in_file(row.partition)?;
-            let walked = self.walk(row, end)?;
-            self.pool.with(|connection| self.check_indexes(connection, row, end, &walked))?;
+        let moment = self.pool.with(|connection| self.moment(connection))?;
+        for row in &moment.partitions {
+            let walked = self.walk(row, &moment.unindexed)?;
+            self.pool.with(|connection| self.check_indexes(connection, row, &moment.unindexed, &walked))?;
             total.streams += walked.report.streams;
             total.commits += walked.report.commits;
             total.events += walked.report.events;
         }
-        self.pool.with(|connection| self.check_streams(connection))?;
+        self.pool.with(|connection| check_streams(connection, &moment))?;
         Ok(total)
     }
 
-    fn walk(&self, partition: &PartitionRow, end: Offset) -> Result<Walked, LogError> {
+    fn moment(&self, connection: &Connection) -> Result<Moment, LogError> {
+        let snapshot = connection.unchecked_transaction().map_err(file_error)?;
+        let mut partitions = schema::partitions(&snapshot)?;
+        partitions.retain(|row| self.index_of(row.partition).is_some());
+        let unindexed = self.scan_unindexed(&snapshot, &partitions)?;
+        let last_stream = snapshot
+            .query_row("SELECT coalesce(max(key), 0) FROM streams", [], |row| row.get(0))
+            .map_err(file_error)?;
+        Ok(Moment { partitions, unindexed, last_stream })
+    }
+
+    fn walk(&self, partition: &PartitionRow, unindexed: &Entries) -> Result<Walked, LogError> {
         let mut walked = Walked::default();
-        let mut after = BEFORE_FIRST;
+        let (mut after, end): (Offset, Offset) = (BEFORE_FIRST, partition.end);
         while after < end {
             after = self.pool.with(|connection| {
                 let snapshot = connection.unchecked_transaction().map_err(file_error)?;
@@ -54,8 +78,8 @@ impl CopyReader {
                     if last > end {
                         break;
                     }
-                    self.check_link(&snapshot, &keyed)?;
-                    walked.commands += self.check_events(&snapshot, &keyed)?;
+                    self.check_link(&snapshot, &keyed, unindexed)?;
+                    walked.commands += self.check_events(&snapshot, &keyed, unindexed)?;
                     walked.report.streams += u64::from(keyed.commit.first_version == 1);
                     walked.report.commits += 1;
                     walked.report.events += u64::from(keyed.commit.count);
@@ -79,45 +103,43 @@ impl CopyReader {
         let row =
             row.ok_or_else(|| LogError::File(format!("the partition {partition} is new; try again")))?;
         self.pool.with(|connection| {
+            self.follow(connection)?;
+            let unindexed = self.unindexed.read();
             let snapshot = connection.unchecked_transaction().map_err(file_error)?;
             let mut page = self.read_keyed(&snapshot, &row, after, limit)?;
             page.retain(|keyed| keyed.commit.position.offset <= until);
-            page.iter().try_for_each(|keyed| self.check_link(&snapshot, keyed))?;
+            page.iter().try_for_each(|keyed| self.check_link(&snapshot, keyed, &unindexed))?;
             Ok(page.into_iter().map(|keyed| keyed.commit).collect())
         })
     }
 
     /// The commit stands in its stream's index, behind the commit it was chained to.
-    pub(super) fn check_link(&self, connection: &Connection, keyed: &KeyedCommit) -> Result<(), LogError> {
+    pub(super) fn check_link(
+        &self,
+        connection: &Connection,
+        keyed: &KeyedCommit,
+        unindexed: &Entries,
+    ) -> Result<(), LogError> {
         let commit = &keyed.commit;
         let wrong = |reason: &str| Err(damaged(commit.position, reason));
-        let (key, last_version) = (keyed.stream_key, commit.last_version().cast_signed());
-        let entry: Option<i64> =
-            cached(connection, "SELECT position FROM entries WHERE stream = ?1 AND entry = ?2")?
-                .query_row((key, last_version), |row| row.get(0))
-                .optional()
-                .map_err(file_error)?;
+        let (key, last_version) = (keyed.stream_key, commit.last_version());
+        let entry = version_in_file(connection, key, last_version)?;
+        let entry = entry.or_else(|| unindexed.version(key, last_version));
         if entry.map(|row| position_of(self.rows(), row)) != Some(commit.position) {
             return wrong("its stream's index does not point at it");
         }
-        let previous: Option<(i64, i64, Option<[u8; 32]>)> = cached(
-            connection,
-            "SELECT e.entry, e.position, c.chain FROM entries e LEFT JOIN commits c ON c.position = e.position
-             WHERE e.stream = ?1 AND e.entry < ?2 ORDER BY e.entry DESC LIMIT 1",
-        )?
-        .query_row((key, last_version), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()
-        .map_err(file_error)?;
+        let previous = last_version_in_file(connection, key, last_version)?
+            .max(unindexed.last_version_below(key, last_version));
         let (head, chain) = match previous {
             None => (0, ChainHash::default()),
-            Some((_, row, None)) => {
-                return Err(damaged(position_of(self.rows(), row), "the commit is missing"));
-            }
-            Some((head, row, Some(chain))) => {
-                if position_of(self.rows(), row) >= commit.position {
+            Some((head, row)) => {
+                let position = position_of(self.rows(), row);
+                let chain = chain_of(connection, row)?;
+                let chain = chain.ok_or_else(|| damaged(position, "the commit is missing"))?;
+                if position >= commit.position {
                     return wrong("it stands before the commit that it follows");
                 }
-                (head.cast_unsigned(), ChainHash(chain))
+                (head, chain)
             }
         };
         if commit.first_version != head + 1 {
@@ -131,7 +153,12 @@ impl CopyReader {
 
     /// The body is a batch of the events that the row promises, and its commands are known. Gives how many of them were
     /// first seen here.
-    fn check_events(&self, connection: &Connection, keyed: &KeyedCommit) -> Result<i64, LogError> {
+    fn check_events(
+        &self,
+        connection: &Connection,
+        keyed: &KeyedCommit,
+        unindexed: &Entries,
+    ) -> Result<i64, LogError> {
         let commit = &keyed.commit;
         let wrong = |reason: &str| damaged(commit.position, reason);
         let events = parse_body(&commit.body).map_err(|e| wrong(&e.to_string()))?;
@@ -144,7 +171,8 @@ impl CopyReader {
         let mut seen = HashSet::new();
         let mut first_seen = 0;
         for span in spans(&events).into_iter().filter(|span| seen.insert(span.command_id)) {
-            let known = command_entry(connection, keyed.stream_key, span.command_id)?;
+            let known = command_in_file(connection, keyed.stream_key, span.command_id)?;
+            let known = known.or_else(|| unindexed.command(keyed.stream_key, span.command_id));
             let (row, known) =
                 known.ok_or_else(|| wrong("the command index has lost one of its commands"))?;
             let position = position_of(self.rows(), row);
@@ -162,16 +190,18 @@ impl CopyReader {
         &self,
         connection: &Connection,
         partition: &PartitionRow,
-        end: Offset,
+        unindexed: &Entries,
         walked: &Walked,
     ) -> Result<(), LogError> {
-        let (first, last) = (partition.row_of(0), partition.after(end));
+        let (first, last) = (partition.row_of(0), partition.after(partition.end));
+        let snapshot = connection.unchecked_transaction().map_err(file_error)?;
         let count = |sql: &str| -> Result<i64, LogError> {
-            connection.query_row(sql, (first, last), |row| row.get(0)).map_err(file_error)
+            snapshot.query_row(sql, (first, last), |row| row.get(0)).map_err(file_error)
         };
+        let unindexed = unindexed.not_in_file(&snapshot, first..=last)?;
         let versions =
             count("SELECT count(*) FROM entries WHERE entry < x'' AND position BETWEEN ?1 AND ?2")?;
-        if versions.cast_unsigned() != walked.report.commits {
+        if versions + unindexed.versions != walked.report.commits.cast_signed() {
             let lost = count(
                 "SELECT coalesce(min(e.position), ?1) FROM entries e LEFT JOIN commits c ON c.position = e.position
                  WHERE e.entry < x'' AND e.position BETWEEN ?1 AND ?2 AND c.position IS NULL",
@@ -180,49 +210,31 @@ impl CopyReader {
         }
         let commands =
             count("SELECT count(*) FROM entries WHERE entry >= x'' AND position BETWEEN ?1 AND ?2")?;
-        if commands != walked.commands {
+        if commands + unindexed.commands != walked.commands {
             let position = position_of(self.rows(), last);
             let reason = format!(
                 "up to here the command index holds {commands} commands, the commits {}",
-                walked.commands
+                walked.commands - unindexed.commands
             );
             return Err(LogError::Damaged { position, reason });
         }
         Ok(())
     }
-
-    /// Every stream has a commit.
-    fn check_streams(&self, connection: &Connection) -> Result<(), LogError> {
-        let empty: Option<i64> = connection
-            .query_row(
-                "SELECT key FROM streams s WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.stream = s.key AND e.entry < x'') LIMIT 1",
-                [],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(file_error)?;
-        match empty {
-            Some(key) => Err(LogError::File(format!("the stream with key {key} has lost its commits"))),
-            None => Ok(()),
-        }
-    }
 }
 
-/// What the index knows of a command: the row key of its commit, and what it wrote there.
-fn command_entry(
-    connection: &Connection,
-    stream_key: i64,
-    command_id: CommandId,
-) -> Result<Option<(i64, CommandSpan)>, LogError> {
-    cached(
+/// Every stream has a commit.
+fn check_streams(connection: &Connection, moment: &Moment) -> Result<(), LogError> {
+    let mut statement = cached(
         connection,
-        "SELECT position, hash, first_version, count FROM entries WHERE stream = ?1 AND entry = ?2",
-    )?
-    .query_row((stream_key, command_id.uuid().as_bytes().as_slice()), |row| {
-        let command_hash = CommandHash(row.get(1)?);
-        let first_version = row.get::<_, i64>(2)?.cast_unsigned();
-        Ok((row.get(0)?, CommandSpan { command_id, command_hash, first_version, count: row.get(3)? }))
-    })
-    .optional()
-    .map_err(file_error)
+        "SELECT key FROM streams s WHERE key <= ?1
+         AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.stream = s.key AND e.entry < x'')",
+    )?;
+    let mut empty = statement.query([moment.last_stream]).map_err(file_error)?;
+    while let Some(row) = empty.next().map_err(file_error)? {
+        let key: i64 = row.get(0).map_err(file_error)?;
+        if moment.unindexed.last_version_below(key, Version::MAX).is_none() {
+            return Err(LogError::File(format!("the stream with key {key} has lost its commits")));
+        }
+    }
+    Ok(())
 }

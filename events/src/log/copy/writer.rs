@@ -4,7 +4,12 @@ use std::{collections::HashMap, fs::File, sync::Arc, sync::atomic::Ordering};
 
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::{CopyReader, file_error, reader::head_in_file, row_checksum, schema};
+use super::{
+    CopyReader, file_error,
+    reader::written_head,
+    row_checksum, schema,
+    unindexed::{EntryKey, Sweep, Target, entries_of},
+};
 use crate::{
     envelope::CommandSpan,
     log::{
@@ -57,6 +62,10 @@ pub(in crate::log) enum Outcome {
 pub(in crate::log) struct CopyWriter {
     connection: Connection,
     book: Book,
+    /// With so many unindexed entries a sweep begins.
+    unindexed_rows_max: usize,
+    /// The sweep that is under way.
+    sweep: Option<Sweep>,
     /// Held for as long as this process may write the file.
     _lock: File,
 }
@@ -68,17 +77,30 @@ struct Book {
     changed: HashMap<StreamId, Head>,
     /// The ends of the partitions as the open transaction leaves them, in the order of [`CopyReader::partitions`].
     ends: Vec<Offset>,
+    /// The entries of what the open transaction added.
+    entries: Vec<(EntryKey, Target)>,
     next_stream_key: i64,
 }
 
+/// Entries that a transaction of a sweep writes beside twice as many as the transaction adds: a sweep ends when half as many
+/// have come as it began with, or sooner.
+const SWEPT_AT_LEAST: usize = 16;
+/// Entries of a transaction that does nothing else.
+const SWEPT_AT_ONCE: usize = 10_000;
+
 impl CopyWriter {
-    pub(super) fn new(connection: Connection, reader: Arc<CopyReader>, lock: File) -> Result<Self, LogError> {
+    pub(super) fn new(
+        connection: Connection,
+        reader: Arc<CopyReader>,
+        lock: File,
+        unindexed_rows_max: usize,
+    ) -> Result<Self, LogError> {
         let next_stream_key = connection
             .query_row("SELECT coalesce(max(key), 0) + 1 FROM streams", [], |row| row.get(0))
             .map_err(file_error)?;
         let ends = reader.partitions.iter().map(|known| known.row.end).collect();
-        let book = Book { reader, changed: HashMap::new(), ends, next_stream_key };
-        Ok(Self { connection, book, _lock: lock })
+        let book = Book { reader, changed: HashMap::new(), ends, entries: Vec::new(), next_stream_key };
+        Ok(Self { connection, book, unindexed_rows_max, sweep: None, _lock: lock })
     }
 
     /// The connection, for checkpoints between transactions.
@@ -94,18 +116,52 @@ impl CopyWriter {
     /// Starts a transaction.
     pub(in crate::log) fn begin(&mut self) -> Result<(), LogError> {
         self.book.changed.clear();
+        self.book.entries.clear();
         self.run("BEGIN IMMEDIATE")
     }
 
     /// Makes the transaction durable, then visible to [`CopyReader::head`] and [`CopyReader::end`].
     pub(in crate::log) fn commit(&mut self) -> Result<(), LogError> {
+        let indexed = self.sweep(self.book.entries.len() * 2 + SWEPT_AT_LEAST)?;
         self.run("COMMIT")?;
-        let Book { reader, changed, ends, .. } = &mut self.book;
+        let Book { reader, changed, ends, entries, .. } = &mut self.book;
+        if !(entries.is_empty() && indexed.is_empty()) {
+            reader.unindexed.settle(entries.drain(..), &indexed);
+        }
         for (stream, head) in changed.drain() {
             reader.heads.insert(stream, head);
         }
         for (known, end) in reader.partitions.iter().zip(ends) {
             known.end.store(*end, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Writes, within the open transaction, a part of the entries that are unindexed, when there are many.
+    fn sweep(&mut self, rows_max: usize) -> Result<Vec<EntryKey>, LogError> {
+        let reader = &self.book.reader;
+        if self.sweep.is_none() && reader.unindexed.len() >= self.unindexed_rows_max {
+            let ends = reader.partitions.iter().map(|known| known.end.load(Ordering::Acquire));
+            self.sweep = Some(Sweep::new(ends.collect()));
+        }
+        let Some(sweep) = &mut self.sweep else { return Ok(Vec::new()) };
+        let partitions = reader.partitions.iter().map(|known| known.row);
+        let (indexed, is_through) = sweep.go_on(&self.connection, &reader.unindexed, partitions, rows_max)?;
+        if is_through {
+            self.sweep = None;
+        }
+        Ok(indexed)
+    }
+
+    /// Makes the file's index whole, in transactions of bounded size.
+    pub(super) fn index_all(&mut self) -> Result<(), LogError> {
+        // Sweeps begin by themselves from now on.
+        self.unindexed_rows_max = 0;
+        while self.book.reader.unindexed.len() > 0 {
+            self.begin()?;
+            let indexed = self.sweep(SWEPT_AT_ONCE)?;
+            self.run("COMMIT")?;
+            self.book.reader.unindexed.settle([], &indexed);
         }
         Ok(())
     }
@@ -178,7 +234,7 @@ impl Book {
         if let Some(head) = self.reader.heads.get(&stream) {
             return Ok(Some(head));
         }
-        head_in_file(connection, stream)
+        written_head(connection, &self.reader.unindexed, stream)
     }
 
     /// See [`CopyWriter::add_judged`].
@@ -235,6 +291,7 @@ impl Book {
         let version = head.map_or(0, |head| head.version) + u64::from(candidate.count);
         let head = Head { key, version, chain };
         rows.add(row, head, candidate)?;
+        self.entries.extend(entries_of(key, row, version, candidate.commands));
         self.changed.insert(candidate.stream, head);
         self.ends[partition] = offset;
         Ok(())
@@ -257,8 +314,6 @@ impl Book {
 struct Rows<'a> {
     stream: CachedStatement<'a>,
     commit: CachedStatement<'a>,
-    version: CachedStatement<'a>,
-    command: CachedStatement<'a>,
 }
 
 impl<'a> Rows<'a> {
@@ -267,12 +322,6 @@ impl<'a> Rows<'a> {
         Ok(Self {
             stream: statement("INSERT INTO streams VALUES (?1, ?2, ?3)")?,
             commit: statement("INSERT INTO commits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?,
-            version: statement("INSERT INTO entries (stream, entry, position) VALUES (?1, ?2, ?3)")?,
-            // A command that is already known keeps its first outcome.
-            command: statement(
-                "INSERT INTO entries (stream, entry, hash, first_version, count, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (stream, entry) DO NOTHING",
-            )?,
         })
     }
 
@@ -290,21 +339,8 @@ impl<'a> Rows<'a> {
                 head.chain.0.as_slice(),
                 candidate.body
             ])
-            .map_err(file_error)?;
-        self.version.execute((head.key, head.version.cast_signed(), row)).map_err(file_error)?;
-        for span in candidate.commands {
-            self.command
-                .execute(params![
-                    head.key,
-                    crate::ids::Id::uuid(span.command_id).as_bytes().as_slice(),
-                    span.command_hash.0.as_slice(),
-                    span.first_version.cast_signed(),
-                    span.count,
-                    row
-                ])
-                .map_err(file_error)?;
-        }
-        Ok(())
+            .map(drop)
+            .map_err(file_error)
     }
 }
 

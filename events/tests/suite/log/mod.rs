@@ -14,4 +14,5 @@ mod support;
 mod tailed;
 mod transfer;
 mod turns;
+mod unindexed;
 mod write_behind;
