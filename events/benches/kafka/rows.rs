@@ -26,7 +26,7 @@ pub(super) fn rows(log: &Arc<dyn EventLog>) -> Vec<StoredCommit> {
     rows
 }
 
-/// Writes the same rows and index entries as a copy does, with the same pragmas.
+/// Writes the same rows and index entries as a copy comes to hold, with the same pragmas.
 pub(super) fn write(rows: &[StoredCommit]) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let connection = Connection::open(folder.path().join("bare.db")).unwrap();

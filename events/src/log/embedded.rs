@@ -17,11 +17,12 @@ use super::{
     AppendError, Appended, EventLog, KnownCommand, LogError, LogOptions, LogStatus, ReadLimit, StoredCommit,
     Verdict, VerifyReport,
     copy::{self, Candidate, Checkpointer, CopyPlan, CopyReader, CopyWriter, Durability, Outcome},
+    judge::spans,
     progress::{CLOSED, Progress},
     queue::{Queue, Waiting},
 };
 use crate::{
-    envelope::NewCommit,
+    envelope::{NewCommit, parse_body},
     ids::CommandId,
     stream::{LogId, Offset, Partition, Service, StreamId, Version},
 };
@@ -183,6 +184,11 @@ pub(super) fn check_new(commit: &NewCommit, commit_bytes_max: usize) -> Result<(
     Ok(())
 }
 
+/// After a crash the commands of a commit are taken from its body: they must be those that it was appended with.
+fn has_the_commands_of_its_body(commit: &NewCommit) -> bool {
+    parse_body(&commit.body).is_ok_and(|events| spans(&events) == commit.commands)
+}
+
 /// What the writer thread owns.
 struct Writer {
     copy: CopyWriter,
@@ -215,6 +221,7 @@ impl Writer {
         self.copy.begin()?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for Waiting { commit, partition, body_checksum, .. } in batch {
+            debug_assert!(has_the_commands_of_its_body(commit), "what is found by its command after a crash");
             let offset = self.copy.next_offset(*partition);
             let candidate = Candidate {
                 stream: commit.stream,

@@ -29,7 +29,7 @@ pub struct LogOptions {
     /// many, and the writer itself waits for that.
     pub wal_bytes_max: u64,
     /// Entries of a copy's index that gather in memory before they are written to the file in the order of the index, a part
-    /// with every transaction: up to half as many come while that lasts. Some 110 bytes each.
+    /// with every transaction. Some 160 bytes each; after a crash up to three times as many are taken in from the commits.
     pub unindexed_rows_max: usize,
     /// Stream heads kept in memory.
     pub heads_cached_max: usize,

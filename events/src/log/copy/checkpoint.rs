@@ -121,7 +121,9 @@ impl Checkpointer {
         if let Some(failed) = self.shared.lock().failed.take() {
             return Err(failed);
         }
-        writer.index_all()?;
+        while !writer.index_rest()? {
+            checkpoint(writer.connection(), "PASSIVE")?;
+        }
         checkpoint(writer.connection(), "TRUNCATE").map(drop)
     }
 

@@ -59,7 +59,7 @@ pub(super) struct CopyPlan {
 }
 
 /// Opens or makes the copy in `folder`, for writing. A torn end is cut back to the last whole transaction; the last commits
-/// are checked.
+/// are checked; those that the index lacks, since the process before died, are read and found from memory.
 pub(super) fn open(folder: &Path, options: &LogOptions, plan: &CopyPlan) -> Result<CopyWriter, LogError> {
     let made = make_folder(folder)?;
     let lock = lock(&folder.join(LOCK))?;
@@ -103,7 +103,7 @@ pub(super) fn open_read_only(folder: &Path, options: &LogOptions) -> Result<Arc<
     let log = schema::check(&connection, None)?;
     let rows = schema::partitions(&connection)?;
     let mut reader = CopyReader::new(&path, options, log, rows, None);
-    reader.followed = Some(Mutex::new(reader.rows().iter().map(|row| row.end).collect()));
+    reader.followed = Some(Mutex::new(reader.rows().to_vec()));
     reader.take_in_unindexed()?;
     reader.check_ends()?;
     Ok(Arc::new(reader))

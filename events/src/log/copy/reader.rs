@@ -1,6 +1,7 @@
 //! Everything that is read from a copy, each commit checked against its checksum.
 
 use std::{
+    ops::RangeInclusive,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -17,7 +18,7 @@ use super::{
     newcomers::Newcomers,
     pool::Pool,
     row_checksum,
-    schema::{self, PartitionRow, position_of},
+    schema::{self, OFFSET_MAX, PartitionRow, position_of},
     unindexed::Unindexed,
     writer::Head,
 };
@@ -56,8 +57,8 @@ pub(in crate::log) struct CopyReader {
     pub(super) newcomers: Option<Newcomers>,
     /// What the file's index lacks. Asked before the file is.
     pub(super) unindexed: Unindexed,
-    /// Where another process writes the file: up to which offset of each partition its commits are known here.
-    pub(super) followed: Option<Mutex<Vec<Offset>>>,
+    /// Where another process writes the file: the partitions as they stood when its commits were taken in here last.
+    pub(super) followed: Option<Mutex<Vec<PartitionRow>>>,
     pub(super) pool: Pool,
 }
 
@@ -188,6 +189,7 @@ impl CopyReader {
             self.follow(connection)?;
             let Some(key) = key_of(connection, stream)? else { return Ok(Vec::new()) };
             let unindexed = self.unindexed.versions(key, after, limit);
+            let connection = &connection.unchecked_transaction().map_err(file_error)?;
             let mut loaded = Loaded { stream, after, commits: Vec::new() };
             let after_row = i64::try_from(after).unwrap_or(i64::MAX);
             let limit_rows = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -249,27 +251,30 @@ impl CopyReader {
     ) -> Result<Vec<StoredCommit>, LogError> {
         let Some(index) = self.index_of(partition) else { return Ok(Vec::new()) };
         self.pool.with(|connection| {
-            let keyed = self.read_keyed(connection, &self.rows[index], after, limit)?;
+            // What is beyond the end is not found by its stream yet. Where another process writes the file, its end is not
+            // known, and entries follow ([`CopyReader::follow`]).
+            let upto = if self.followed.is_some() { OFFSET_MAX } else { self.end(partition) };
+            let keyed = self.read_keyed(connection, &self.rows[index], after..=upto, limit)?;
             Ok(keyed.into_iter().map(|keyed| keyed.commit).collect())
         })
     }
 
-    /// The commits of a partition after `after`, with their streams' keys.
+    /// The commits of a partition behind the first of these offsets, up to the last, with their streams' keys.
     pub(super) fn read_keyed(
         &self,
         connection: &Connection,
         partition: &PartitionRow,
-        after: Offset,
+        offsets: RangeInclusive<Offset>,
         limit: ReadLimit,
     ) -> Result<Vec<KeyedCommit>, LogError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM commits c LEFT JOIN streams s ON s.key = c.stream
-             WHERE c.position > ?1 AND c.position < ?2 ORDER BY c.position LIMIT ?3"
+             WHERE c.position > ?1 AND c.position <= ?2 ORDER BY c.position LIMIT ?3"
         );
         let commits_max = i64::try_from(limit.commits).unwrap_or(i64::MAX);
         let mut statement = cached(connection, &sql)?;
         let mut rows = statement
-            .query((partition.after(after), partition.rows_end(), commits_max))
+            .query((partition.after(*offsets.start()), partition.after(*offsets.end()), commits_max))
             .map_err(file_error)?;
         let (mut found, mut bytes) = (Vec::new(), 0);
         while bytes <= limit.bytes {
@@ -325,7 +330,8 @@ impl CopyReader {
                 .map_err(file_error)?;
                 let mut after = first.map_or(BEFORE_FIRST, |first| schema::offset_of(first) - 1);
                 loop {
-                    let page = self.read_keyed(connection, row, after, PAGE)?;
+                    // What another process has added since is not known by its stream.
+                    let page = self.read_keyed(connection, row, after..=row.end, PAGE)?;
                     let Some(last) = page.last() else { break };
                     after = last.commit.position.offset;
                     for keyed in &page {

@@ -9,9 +9,10 @@ use crate::{
     stream::{BEFORE_FIRST, LogId, Offset, Partition, Position, Service},
 };
 
-/// The format of the file; another one is refused.
+/// The format of the file; what comes after it is refused.
 const FORMAT: i64 = 2;
-/// The format before: its index is whole.
+/// The format before: its index is whole. It is read as it is, and brought up when it is opened for writing; the release
+/// before refuses it from then on.
 const FORMAT_WITH_WHOLE_INDEX: i64 = 1;
 
 /// Positions as one integer: the partition's key above, 48 bits of offset below, so that the commits of a partition lie
@@ -20,8 +21,8 @@ const OFFSET_BITS: u32 = 48;
 
 /// `entries` finds, per stream, the commit that holds a version (and so the head), and what a command wrote. Its key column
 /// holds two things: the last version of a commit, an integer, or a command's id, a blob. Integers sort before blobs, so
-/// the versions of a stream lie together, and a young stream has both on one page: an append to it touches one page of the
-/// index instead of two, and pages touched are what a durable append costs. Streams have integer keys because their names, 16
+/// the versions of a stream lie together, and a young stream has both on one page: one page of the index is written for both
+/// instead of two, and pages written are what an append costs. Streams have integer keys because their names, 16
 /// bytes and a word, would stand in every row. Entries may come later than their commits ([`super::unindexed`]):
 /// `indexed_offset` says up to which offset of a partition all are there.
 const TABLES: &str = "
@@ -143,35 +144,24 @@ fn bring_up(connection: &Connection) -> Result<(), LogError> {
 /// The format that the file names, if it is one of ours.
 fn format(connection: &Connection) -> Result<Option<i64>, LogError> {
     let ours: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'", [], |row| {
-            row.get(0)
-        })
+        .prepare_cached("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'meta'")
+        .and_then(|mut ours| ours.query_row([], |row| row.get(0)))
         .map_err(file_error)?;
     if ours == 0 {
         return Err(LogError::Refused("the file is not a log of Guildhall".into()));
     }
     connection
-        .query_row("SELECT value FROM meta WHERE name = 'format'", [], |row| row.get(0))
-        .optional()
+        .prepare_cached("SELECT value FROM meta WHERE name = 'format'")
+        .and_then(|mut format| format.query_row([], |row| row.get(0)).optional())
         .map_err(file_error)
 }
 
 /// Checks the format and reads the log's id.
 pub(super) fn check(connection: &Connection, wanted: Option<LogId>) -> Result<LogId, LogError> {
-    match format(connection)? {
-        Some(FORMAT) => {}
-        Some(FORMAT_WITH_WHOLE_INDEX) => {
-            return Err(LogError::Refused(format!(
-                "the file has format {FORMAT_WITH_WHOLE_INDEX}, this release {FORMAT}: open it once for writing, which brings \
-                 it up"
-            )));
-        }
-        other => {
-            let found = other.map_or("none".into(), |format| format.to_string());
-            return Err(LogError::Refused(format!(
-                "the file has format {found}, this release knows {FORMAT}"
-            )));
-        }
+    let found = format(connection)?;
+    if found != Some(FORMAT) && found != Some(FORMAT_WITH_WHOLE_INDEX) {
+        let found = found.map_or("none".into(), |format| format.to_string());
+        return Err(LogError::Refused(format!("the file has format {found}, this release knows {FORMAT}")));
     }
     let id: [u8; 16] = connection
         .query_row("SELECT value FROM meta WHERE name = 'log'", [], |row| row.get(0))
@@ -187,9 +177,13 @@ pub(super) fn check(connection: &Connection, wanted: Option<LogId>) -> Result<Lo
 
 /// The partitions with their ends, in order.
 pub(super) fn partitions(connection: &Connection) -> Result<Vec<PartitionRow>, LogError> {
-    let mut statement = connection
-        .prepare("SELECT key, service, number, source_offset, indexed_offset FROM partitions")
-        .map_err(file_error)?;
+    let indexed = if format(connection)? == Some(FORMAT_WITH_WHOLE_INDEX) {
+        OFFSET_MAX.to_string()
+    } else {
+        "indexed_offset".to_owned()
+    };
+    let sql = format!("SELECT key, service, number, source_offset, {indexed} FROM partitions");
+    let mut statement = connection.prepare_cached(&sql).map_err(file_error)?;
     let rows = statement
         .query_map([], |row| {
             Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
@@ -212,11 +206,8 @@ pub(super) fn partitions(connection: &Connection) -> Result<Vec<PartitionRow>, L
 /// The offset of the last commit of a partition.
 fn end_of(connection: &Connection, row: &PartitionRow) -> Result<Offset, LogError> {
     let last: Option<i64> = connection
-        .query_row(
-            "SELECT max(position) FROM commits WHERE position >= ?1 AND position < ?2",
-            (row.row_of(0), row.rows_end()),
-            |row| row.get(0),
-        )
+        .prepare_cached("SELECT max(position) FROM commits WHERE position >= ?1 AND position < ?2")
+        .and_then(|mut last| last.query_row((row.row_of(0), row.rows_end()), |row| row.get(0)))
         .map_err(file_error)?;
     Ok(last.map_or(BEFORE_FIRST, offset_of))
 }

@@ -12,7 +12,7 @@
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
-    sync::{PoisonError, RwLock, RwLockReadGuard},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use rusqlite::{CachedStatement, Connection};
@@ -50,9 +50,9 @@ pub(super) struct EntryKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     /// The row key of the commit.
-    pub(super) row: i64,
+    row: i64,
     /// What the command wrote there, of a command's entry.
-    pub(super) span: Option<CommandSpan>,
+    span: Option<CommandSpan>,
 }
 
 /// Entries in the order of the index.
@@ -134,6 +134,9 @@ pub(super) struct Counted {
     pub(super) commands: i64,
 }
 
+/// Entries that are added or taken out while readers wait.
+const CHANGED_AT_ONCE: usize = 1000;
+
 /// The entries that are on their way to the file. One thread changes them, all may look.
 #[derive(Debug, Default)]
 pub(super) struct Unindexed {
@@ -171,19 +174,24 @@ impl Unindexed {
         self.read().0.len()
     }
 
-    /// After a transaction is durable: what it added, and what it brought to the file.
+    /// After a transaction is durable: what it added, in the order of the commits, and what it brought to the file. Readers
+    /// get in between: they may find the first of many commits and not the last, as while they were written.
     pub(super) fn settle(&self, added: impl IntoIterator<Item = (EntryKey, Target)>, indexed: &[EntryKey]) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        for key in indexed {
-            entries.0.remove(key);
+        let mut added = added.into_iter().peekable();
+        while added.peek().is_some() {
+            self.write().add(added.by_ref().take(CHANGED_AT_ONCE));
         }
-        entries.add(added);
+        for keys in indexed.chunks(CHANGED_AT_ONCE) {
+            let mut entries = self.write();
+            for key in keys {
+                entries.0.remove(key);
+            }
+        }
     }
 
-    /// Takes in what came, and lets go of what these partitions have in the file's index by now.
-    fn follow(&self, came: Entries, partitions: &[PartitionRow]) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.add(came.0);
+    /// Lets go of what these partitions have in the file's index.
+    fn let_go(&self, partitions: &[PartitionRow]) {
+        let mut entries = self.write();
         let is_indexed = |row: i64| {
             partitions.iter().any(|known| (known.row_of(0)..=known.after(known.indexed)).contains(&row))
         };
@@ -195,6 +203,10 @@ impl Unindexed {
         let entries = self.read();
         let beyond = entries.0.range((after.map_or(Unbounded, Excluded), Unbounded));
         beyond.take(limit).map(|(key, target)| (*key, *target)).collect()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All of them, for as long as nothing is to be changed.
@@ -233,13 +245,22 @@ impl Sweep {
         self.after = entries.last().map(|(key, _)| *key).or(self.after);
         let is_through = entries.len() < rows_max;
         if is_through {
-            let mut mark = cached(connection, "UPDATE partitions SET indexed_offset = ?2 WHERE key = ?1")?;
-            for (partition, whole_to) in partitions.zip(&self.whole_to) {
-                mark.execute((partition.key, whole_to)).map_err(file_error)?;
-            }
+            mark_whole(connection, partitions.zip(self.whole_to.iter().copied()))?;
         }
         Ok((entries.into_iter().map(|(key, _)| key).collect(), is_through))
     }
+}
+
+/// Notes, within the open transaction, that the index is whole up to these offsets.
+pub(super) fn mark_whole(
+    connection: &Connection,
+    partitions: impl Iterator<Item = (PartitionRow, Offset)>,
+) -> Result<(), LogError> {
+    let mut mark = cached(connection, "UPDATE partitions SET indexed_offset = ?2 WHERE key = ?1")?;
+    for (partition, whole_to) in partitions {
+        mark.execute((partition.key, whole_to)).map_err(file_error)?;
+    }
+    Ok(())
 }
 
 /// The statements that write entries. What was written by a walk that a crash broke off is there already.
@@ -269,7 +290,9 @@ impl<'a> IndexRows<'a> {
             (Entry::Version(version), _) => {
                 self.version.execute((key.stream, version.cast_signed(), target.row))
             }
-            (Entry::Command(_), None) => Ok(0),
+            (Entry::Command(command), None) => {
+                return Err(LogError::File(format!("nothing is known of what {command} wrote")));
+            }
             (Entry::Command(command), Some(span)) => self.command.execute((
                 key.stream,
                 command.uuid().as_bytes().as_slice(),
@@ -294,7 +317,7 @@ impl CopyReader {
         for partition in partitions {
             let mut after = partition.indexed;
             loop {
-                let page = self.read_keyed(connection, partition, after, PAGE)?;
+                let page = self.read_keyed(connection, partition, after..=partition.end, PAGE)?;
                 let Some(last) = page.last() else { break };
                 after = last.commit.position.offset;
                 for keyed in &page {
@@ -325,12 +348,16 @@ impl CopyReader {
         let mut partitions = schema::partitions(&moment)?;
         partitions.retain(|row| self.index_of(row.partition).is_some());
         let mut news = partitions.clone();
-        for (row, followed) in news.iter_mut().zip(followed.iter()) {
-            row.indexed = row.indexed.max(*followed);
+        for (row, known) in news.iter_mut().zip(followed.iter()) {
+            row.indexed = row.indexed.max(known.end);
         }
-        let entries = self.scan_unindexed(&moment, &news)?;
-        self.unindexed.follow(entries, &partitions);
-        *followed = partitions.iter().map(|row| row.end).collect();
+        if news.iter().any(|row| row.indexed < row.end) {
+            self.unindexed.settle(self.scan_unindexed(&moment, &news)?.0, &[]);
+        }
+        if partitions.iter().zip(followed.iter()).any(|(row, known)| row.indexed > known.indexed) {
+            self.unindexed.let_go(&partitions);
+        }
+        *followed = partitions;
         Ok(())
     }
 }

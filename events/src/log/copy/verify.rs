@@ -73,11 +73,8 @@ impl CopyReader {
             after = self.pool.with(|connection| {
                 let snapshot = connection.unchecked_transaction().map_err(file_error)?;
                 let mut last = end;
-                for keyed in self.read_keyed(&snapshot, partition, after, PAGE)? {
+                for keyed in self.read_keyed(&snapshot, partition, after..=end, PAGE)? {
                     last = keyed.commit.position.offset;
-                    if last > end {
-                        break;
-                    }
                     self.check_link(&snapshot, &keyed, unindexed)?;
                     walked.commands += self.check_events(&snapshot, &keyed, unindexed)?;
                     walked.report.streams += u64::from(keyed.commit.first_version == 1);

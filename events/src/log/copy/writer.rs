@@ -79,14 +79,21 @@ struct Book {
     ends: Vec<Offset>,
     /// The entries of what the open transaction added.
     entries: Vec<(EntryKey, Target)>,
+    /// Bodies that were added since the last sweep began, bytes.
+    unindexed_bytes: usize,
     next_stream_key: i64,
 }
 
-/// Entries that a transaction of a sweep writes beside twice as many as the transaction adds: a sweep ends when half as many
-/// have come as it began with, or sooner.
+/// Entries that a transaction of a sweep writes beside twice as many as it adds: while a sweep is under way, fewer and fewer
+/// are unindexed.
 const SWEPT_AT_LEAST: usize = 16;
+/// Entries by which a transaction of a sweep writes more than it adds, at most.
+const SWEPT_BESIDE_MAX: usize = 4096;
 /// Entries of a transaction that does nothing else.
 const SWEPT_AT_ONCE: usize = 10_000;
+/// Bodies of commits behind the places up to which the index is whole, bytes: they are read when the file is opened after a
+/// crash. With so many a sweep begins, however few entries they have.
+const UNINDEXED_BYTES: usize = 64 << 20;
 
 impl CopyWriter {
     pub(super) fn new(
@@ -99,7 +106,14 @@ impl CopyWriter {
             .query_row("SELECT coalesce(max(key), 0) + 1 FROM streams", [], |row| row.get(0))
             .map_err(file_error)?;
         let ends = reader.partitions.iter().map(|known| known.row.end).collect();
-        let book = Book { reader, changed: HashMap::new(), ends, entries: Vec::new(), next_stream_key };
+        let book = Book {
+            reader,
+            changed: HashMap::new(),
+            ends,
+            entries: Vec::new(),
+            unindexed_bytes: 0,
+            next_stream_key,
+        };
         Ok(Self { connection, book, unindexed_rows_max, sweep: None, _lock: lock })
     }
 
@@ -122,7 +136,11 @@ impl CopyWriter {
 
     /// Makes the transaction durable, then visible to [`CopyReader::head`] and [`CopyReader::end`].
     pub(in crate::log) fn commit(&mut self) -> Result<(), LogError> {
-        let indexed = self.sweep(self.book.entries.len() * 2 + SWEPT_AT_LEAST)?;
+        let indexed = match self.book.entries.len() {
+            // Nothing was added: nothing else is written either.
+            0 => Vec::new(),
+            added => self.sweep(added + (added + SWEPT_AT_LEAST).min(SWEPT_BESIDE_MAX))?,
+        };
         self.run("COMMIT")?;
         let Book { reader, changed, ends, entries, .. } = &mut self.book;
         if !(entries.is_empty() && indexed.is_empty()) {
@@ -140,7 +158,11 @@ impl CopyWriter {
     /// Writes, within the open transaction, a part of the entries that are unindexed, when there are many.
     fn sweep(&mut self, rows_max: usize) -> Result<Vec<EntryKey>, LogError> {
         let reader = &self.book.reader;
-        if self.sweep.is_none() && reader.unindexed.len() >= self.unindexed_rows_max {
+        let are_many = || {
+            reader.unindexed.len() >= self.unindexed_rows_max || self.book.unindexed_bytes >= UNINDEXED_BYTES
+        };
+        if self.sweep.is_none() && are_many() {
+            self.book.unindexed_bytes = 0;
             let ends = reader.partitions.iter().map(|known| known.end.load(Ordering::Acquire));
             self.sweep = Some(Sweep::new(ends.collect()));
         }
@@ -153,17 +175,19 @@ impl CopyWriter {
         Ok(indexed)
     }
 
-    /// Makes the file's index whole, in transactions of bounded size.
-    pub(super) fn index_all(&mut self) -> Result<(), LogError> {
-        // Sweeps begin by themselves from now on.
-        self.unindexed_rows_max = 0;
-        while self.book.reader.unindexed.len() > 0 {
-            self.begin()?;
-            let indexed = self.sweep(SWEPT_AT_ONCE)?;
-            self.run("COMMIT")?;
-            self.book.reader.unindexed.settle([], &indexed);
-        }
-        Ok(())
+    /// Makes the file's index whole, in transactions of bounded size; false while it is not. Nothing is added any more.
+    pub(super) fn index_rest(&mut self) -> Result<bool, LogError> {
+        let Book { reader, .. } = &self.book;
+        let ends: Vec<_> =
+            reader.partitions.iter().map(|known| (known.row, known.end.load(Ordering::Acquire))).collect();
+        let mut rest = Sweep::new(ends.iter().map(|(_, end)| *end).collect());
+        self.run("BEGIN IMMEDIATE")?;
+        let rows = ends.into_iter().map(|(row, _)| row);
+        let (indexed, is_through) =
+            rest.go_on(&self.connection, &self.book.reader.unindexed, rows, SWEPT_AT_ONCE)?;
+        self.run("COMMIT")?;
+        self.book.reader.unindexed.settle([], &indexed);
+        Ok(is_through)
     }
 
     fn run(&self, sql: &str) -> Result<(), LogError> {
@@ -291,6 +315,7 @@ impl Book {
         let version = head.map_or(0, |head| head.version) + u64::from(candidate.count);
         let head = Head { key, version, chain };
         rows.add(row, head, candidate)?;
+        self.unindexed_bytes += candidate.body.len();
         self.entries.extend(entries_of(key, row, version, candidate.commands));
         self.changed.insert(candidate.stream, head);
         self.ends[partition] = offset;

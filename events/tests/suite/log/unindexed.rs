@@ -1,12 +1,20 @@
 //! A copy's index comes behind its commits, and nobody can tell: not who reads it, not who opens it after a crash.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use events::{
     StreamId, Version,
     envelope::NewCommit,
     ids::CommandId,
-    log::{EventLog, LogError, LogOptions, StoredCommit},
+    log::{EventLog, LogOptions, StoredCommit},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rusqlite::Connection;
@@ -14,7 +22,7 @@ use tempfile::TempDir;
 
 use super::{
     contract::{Engine, contract},
-    support::{append, clock, commit, commit_of, job, stamp, wait_until_seen},
+    support::{ALL, JOBS, append, clock, commit, commit_of, job, stamp, stamp_of, wait_until_seen},
 };
 
 /// The embedded engine with an index that is swept nearly all the time.
@@ -143,6 +151,9 @@ fn whatever_part_of_the_index_is_written_every_reader_finds_everything_also_afte
         let commits: usize = written.streams.values().map(Vec::len).sum();
         assert_eq!(count("SELECT count(*) FROM entries WHERE hash IS NULL"), commits as i64);
         assert_eq!(count("SELECT count(*) FROM entries WHERE hash NOT NULL"), written.commands.len() as i64);
+        let behind = "SELECT count(*) FROM partitions p WHERE EXISTS (SELECT 1 FROM commits c
+             WHERE c.position > (p.key << 48) + p.indexed_offset AND c.position < (p.key + 1) << 48)";
+        assert_eq!(count(behind), 0);
     }
 }
 
@@ -190,12 +201,10 @@ fn a_file_of_the_format_before_is_brought_up_when_it_is_opened_for_writing() {
     )
     .unwrap();
     drop(file);
-    let reading = LogOptions { read_only: true, ..LogOptions::embedded(folder.path()) };
-    let refused = events::open(&reading).map(drop);
-    assert!(
-        matches!(&refused, Err(LogError::Refused(reason)) if reason.contains("for writing")),
-        "{refused:?}"
-    );
+    // Who only reads it reads it as it is, again and again.
+    for seed in 0..2 {
+        written.check(open_beside(folder.path()).as_ref(), &mut StdRng::seed_from_u64(seed));
+    }
     let log = open(folder.path(), 10);
     for version in 31..=40 {
         written.write(&log, commit(stream, version, 1));
@@ -203,4 +212,73 @@ fn a_file_of_the_format_before_is_brought_up_when_it_is_opened_for_writing() {
     written.check(log.as_ref(), &mut StdRng::seed_from_u64(3));
     log.close();
     written.check(open_beside(folder.path()).as_ref(), &mut StdRng::seed_from_u64(4));
+}
+
+#[test]
+fn a_command_that_is_written_twice_keeps_its_first_outcome_through_sweeps_and_crashes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stream, twice) = (job(), CommandId::fresh());
+    let mut log = open(folder.path(), 1000);
+    append(&log, commit_of(stream, 1, &[(stamp_of(twice), 2)])).unwrap();
+    append(&log, commit_of(stream, 3, &[(stamp_of(twice), 1)])).unwrap();
+    let is_the_first = |log: &Arc<dyn EventLog>| {
+        let known = log.find_command(stream, twice).unwrap().unwrap();
+        (known.first_version, known.count) == (1, 2)
+    };
+    assert!(is_the_first(&log));
+    let files = killed(folder.path());
+    log = open(files.path(), 0);
+    assert!(is_the_first(&log));
+    // Swept in the meantime: what comes now stands beside the file's entry.
+    append(&log, commit(clock(), 1, 1)).unwrap();
+    append(&log, commit_of(stream, 4, &[(stamp_of(twice), 3)])).unwrap();
+    assert!(is_the_first(&log));
+    log.close();
+    log = open(files.path(), 0);
+    assert!(is_the_first(&log));
+    assert_eq!(log.verify().unwrap().commits, 4);
+}
+
+#[test]
+fn who_reads_while_the_index_is_swept_finds_whatever_was_answered_whole_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), 40);
+    let streams: Vec<StreamId> = (0..8).map(|_| job()).collect();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reads: Vec<_> = (0..3_usize)
+            .map(|reader| {
+                let (log, streams, ended, folder) = (&log, &streams, &ended, folder.path());
+                scope.spawn(move || {
+                    let mut reads = 0;
+                    while !ended.load(Ordering::SeqCst) {
+                        let opened = (reader == 2).then(|| open_beside(folder));
+                        let log = opened.as_ref().unwrap_or(log);
+                        for stream in streams {
+                            let head = log.head(*stream).unwrap();
+                            let found = log.load(*stream, 0, usize::MAX).unwrap();
+                            let end = found.last().map_or(0, StoredCommit::last_version);
+                            assert!(end >= head, "{end} behind {head}");
+                        }
+                        for known in log.read(JOBS, events::stream::BEFORE_FIRST, ALL).unwrap() {
+                            assert!(log.head(known.stream).unwrap() >= known.last_version());
+                        }
+                        log.verify().unwrap();
+                        reads += 1;
+                    }
+                    reads
+                })
+            })
+            .collect();
+        for version in 1..=60 {
+            for stream in &streams {
+                append(&log, commit(*stream, version, 1)).unwrap();
+                assert_eq!(log.load(*stream, version - 1, 2).unwrap().len(), 1);
+            }
+        }
+        ended.store(true, Ordering::SeqCst);
+        for read in reads {
+            assert!(read.join().unwrap() > 0);
+        }
+    });
 }
