@@ -103,8 +103,7 @@ impl CopyReader {
             self.follow(connection)?;
             let unindexed = self.unindexed.read();
             let snapshot = connection.unchecked_transaction().map_err(file_error)?;
-            let mut page = self.read_keyed(&snapshot, &row, after, limit)?;
-            page.retain(|keyed| keyed.commit.position.offset <= until);
+            let page = self.read_keyed(&snapshot, &row, after..=until, limit)?;
             page.iter().try_for_each(|keyed| self.check_link(&snapshot, keyed, &unindexed))?;
             Ok(page.into_iter().map(|keyed| keyed.commit).collect())
         })
