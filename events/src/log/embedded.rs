@@ -181,12 +181,19 @@ pub(super) fn check_new(commit: &NewCommit, commit_bytes_max: usize) -> Result<(
             "the commit contradicts itself: its commands do not cover it once".into(),
         ));
     }
+    debug_assert!(is_what_its_body_says(commit), "the body of {} says something else", commit.id);
     Ok(())
 }
 
-/// After a crash the commands of a commit are taken from its body: they must be those that it was appended with.
-fn has_the_commands_of_its_body(commit: &NewCommit) -> bool {
-    parse_body(&commit.body).is_ok_and(|events| spans(&events) == commit.commands)
+/// Whoever reads a commit, another process or this one after a crash, takes what it is from its body: that must be what it was
+/// appended as.
+fn is_what_its_body_says(commit: &NewCommit) -> bool {
+    parse_body(&commit.body).is_ok_and(|events| {
+        let first = events.first().map(|first| (first.subject, first.streamversion, first.commitid));
+        first == Some((commit.stream, commit.first_version, commit.id))
+            && events.len() == commit.count as usize
+            && spans(&events) == commit.commands
+    })
 }
 
 /// What the writer thread owns.
@@ -221,7 +228,6 @@ impl Writer {
         self.copy.begin()?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for Waiting { commit, partition, body_checksum, .. } in batch {
-            debug_assert!(has_the_commands_of_its_body(commit), "what is found by its command after a crash");
             let offset = self.copy.next_offset(*partition);
             let candidate = Candidate {
                 stream: commit.stream,

@@ -8,9 +8,15 @@ use std::{
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Answer, AppendError, Appended, clock::Clock, judge::FORMAT, turns::Turns, upstream::Record};
+use super::{
+    Answer, AppendError, Appended,
+    clock::Clock,
+    judge::{FORMAT, ParsedCommit},
+    turns::Turns,
+    upstream::Record,
+};
 use crate::{
-    envelope::NewCommit,
+    envelope::{CommandSpan, NewCommit},
     ids::CommitId,
     stream::{Partition, StreamId, Version},
 };
@@ -19,6 +25,8 @@ use crate::{
 struct Pending {
     stream: StreamId,
     first_version: Version,
+    count: u32,
+    commands: Vec<CommandSpan>,
     partition: Partition,
     record: Record,
     /// Everyone who appended this very commit.
@@ -91,14 +99,32 @@ impl PendingAppends {
             known.answers.push(answer);
             return false;
         }
-        let NewCommit { id, stream, first_version, body, .. } = commit;
+        let NewCommit { id, stream, first_version, count, body, commands } = commit;
         let record = Record { key: stream.to_string(), format: FORMAT, body: Arc::from(body) };
         let answers = vec![answer];
-        let pending =
-            Pending { stream, first_version, partition, record, answers, published: None, _room: room };
+        let pending = Pending {
+            stream,
+            first_version,
+            count,
+            commands,
+            partition,
+            record,
+            answers,
+            published: None,
+            _room: room,
+        };
         state.commits.insert(id, pending);
         state.streams.entry(stream).or_default().push(id);
         true
+    }
+
+    /// A commit that is pending and was written as exactly this record: reading that again would give the same.
+    pub(super) fn written_as(&self, commit: CommitId, record: &Record) -> Option<ParsedCommit> {
+        let state = self.lock();
+        let pending = state.commits.get(&commit).filter(|pending| pending.record == *record)?;
+        let Pending { stream, first_version, count, commands, .. } = pending;
+        let (stream, first_version, count) = (*stream, *first_version, *count);
+        Some(ParsedCommit { id: commit, stream, first_version, count, commands: commands.clone() })
     }
 
     /// Gives one verdict, when the commit is one of ours. True when somebody waited for it.

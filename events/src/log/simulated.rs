@@ -183,7 +183,7 @@ impl SimulatedBroker {
     pub fn inject(&self, partition: Partition, key: &str, format: u16, body: &[u8]) {
         let record = Record { key: key.to_owned(), format, body: Arc::from(body) };
         let mut state = self.lock();
-        state.add(partition, record);
+        state.add(partition, record, None);
         drop(state);
         self.arrived.notify_all();
     }
@@ -266,18 +266,18 @@ impl State {
             return;
         }
         if self.chance(faults.duplicated) {
-            self.add(partition, record.clone());
+            self.add(partition, record.clone(), Some(commit));
         }
-        self.add(partition, record);
+        self.add(partition, record, Some(commit));
         if self.chance(faults.lied) {
             self.failed.entry(process).or_default().push(commit);
         }
     }
 
-    fn add(&mut self, partition: Partition, record: Record) {
+    fn add(&mut self, partition: Partition, record: Record, commit: Option<CommitId>) {
         let gap = if self.chance(self.faults.gaps) { self.random.random_range(1..4) } else { 0 };
         let offset = self.end(partition) + 1 + gap;
-        self.topics.entry(partition).or_default().push(SourceRecord { partition, offset, record });
+        self.topics.entry(partition).or_default().push(SourceRecord { partition, offset, record, commit });
     }
 
     fn end(&self, partition: Partition) -> Offset {

@@ -27,6 +27,8 @@ pub(super) struct SourceRecord {
     pub(super) offset: Offset,
     /// What stands there.
     pub(super) record: Record,
+    /// The commit that it says it is, beside its body. Nothing rests on that.
+    pub(super) commit: Option<CommitId>,
 }
 
 /// What a poll brought.

@@ -158,7 +158,7 @@ impl Questions {
             // The first of a partition is the wanted one, or there is a gap.
             found.entry(partition).or_insert_with(|| {
                 let wanted = places.contains(&(partition, message.offset()));
-                wanted.then(|| record::record(&log, message))
+                wanted.then(|| record::record(&log, message).0)
             });
             found.len() == places.len()
         })?;

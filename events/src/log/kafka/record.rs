@@ -14,7 +14,7 @@ use crate::{envelope::BATCH_CONTENT_TYPE, ids::CommitId, log::upstream::Record, 
 const FORMAT: &str = "guildhall-format";
 /// The log it was written for.
 pub(super) const LOG: &str = "guildhall-log";
-/// The commit's id, for strangers: judging reads it from the events.
+/// The commit's id, for strangers, and by which we know our own again: judging reads it from the events.
 const COMMIT: &str = "guildhall-commit";
 /// What the value is, as the CloudEvents binding for Kafka asks.
 const CONTENT_TYPE: &str = "content-type";
@@ -42,6 +42,10 @@ fn traceparent(body: &[u8]) -> Option<Cow<'_, str>> {
         #[serde(borrow, default)]
         traceparent: Option<Cow<'a, str>>,
     }
+    // Hardly any has one, and reading an event to its end takes longer than looking for the word.
+    if !str::from_utf8(body).ok()?.contains(TRACEPARENT) {
+        return None;
+    }
     let events = body.strip_prefix(b"[")?;
     let mut reader = serde_json::Deserializer::from_slice(events);
     Traced::deserialize(&mut reader).ok()?.traceparent
@@ -54,6 +58,8 @@ pub(super) struct Stated {
     format: u16,
     /// The log; `None` when it names none.
     pub(super) log: Option<String>,
+    /// The commit that it says it is.
+    pub(super) commit: Option<CommitId>,
 }
 
 /// Reads what a message says of itself; the first header of a name counts.
@@ -66,14 +72,15 @@ pub(super) fn stated(message: &BorrowedMessage<'_>) -> Stated {
             std::str::from_utf8(found.value?).ok()
         };
         let format = text(FORMAT).and_then(|format| format.parse().ok()).unwrap_or(0);
-        Stated { format, log: text(LOG).map(str::to_owned) }
+        let commit = text(COMMIT).and_then(|commit| commit.parse().ok());
+        Stated { format, log: text(LOG).map(str::to_owned), commit }
     }));
     read.unwrap_or_default()
 }
 
 /// A message as a record of `log`. One that names another log, or none, is given no format: it is void in every copy, since
-/// whether it is depends on the record and the log alone.
-pub(super) fn record(log: &str, message: &BorrowedMessage<'_>) -> Record {
+/// whether it is depends on the record and the log alone. Beside it, the commit that it says it is.
+pub(super) fn record(log: &str, message: &BorrowedMessage<'_>) -> (Record, Option<CommitId>) {
     let stated = stated(message);
     let ours = stated.log.as_deref() == Some(log);
     if !ours {
@@ -88,11 +95,12 @@ pub(super) fn record(log: &str, message: &BorrowedMessage<'_>) -> Record {
             "a record on the log was written for another log: it is void"
         );
     }
-    Record {
+    let record = Record {
         key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
         format: if ours { stated.format } else { 0 },
         body: Arc::from(message.payload().unwrap_or_default()),
-    }
+    };
+    (record, stated.commit)
 }
 
 #[cfg(test)]

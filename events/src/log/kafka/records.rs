@@ -160,10 +160,10 @@ impl Records {
                     if let Some(at) = self.at.iter_mut().find(|(known, _)| *known == partition) {
                         at.1 = offset;
                     }
-                    let record = record::record(&self.log, &message);
+                    let (record, commit) = record::record(&self.log, &message);
                     self.lasts.insert(partition, Last { offset, body: Arc::clone(&record.body) });
                     found.bytes += record.body.len();
-                    found.records.push(SourceRecord { partition, offset, record });
+                    found.records.push(SourceRecord { partition, offset, record, commit });
                 }
                 Some(Err(error)) => match trouble(&error) {
                     Some(trouble @ Trouble::Away(_)) if found.records.is_empty() => return Err(trouble),
