@@ -313,8 +313,12 @@ impl Mirror {
         if self.owed_since.get_or_insert_with(Instant::now).elapsed() < self.pace.owed_patience {
             return Ok(());
         }
-        let posts: Vec<_> = owed.into_iter().map(|(subject, kid)| post::tombstone(subject, kid)).collect();
-        tracing::info!(tombstones = posts.len(), "adding the ends of erased keys that nobody added");
+        tracing::info!(tombstones = owed.len(), "adding the ends of erased keys that nobody added");
+        // The marker before them, once more: a file that was restored may know an erasure from the log, and the topic not yet.
+        let people: BTreeSet<AccountId> = owed.iter().map(|(subject, _)| *subject).collect();
+        let markers = people.into_iter().map(|subject| post::post(&KeyRecord::Erased { subject }));
+        let tombstones = owed.into_iter().map(|(subject, kid)| post::tombstone(subject, kid));
+        let posts: Vec<_> = markers.chain(tombstones).collect();
         self.exchange.publish(&posts, Instant::now() + ADD_WAIT).map_err(outside)?;
         self.owed_since = None;
         Ok(())

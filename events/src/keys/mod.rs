@@ -292,7 +292,7 @@ impl KeyRing {
 
     /// Erases all keys of these people in this file alone, for a copy of it that nobody uses yet: as the log says, whose
     /// erasures came after the copy. Gives how many of them had keys here. In a file that follows a topic it is as if the
-    /// topic's markers had been read.
+    /// topic's markers had been read; should the topic not have one yet, the node that goes on with the file adds it.
     ///
     /// # Errors
     /// [`KeyError::File`]: some may be erased already; repeat it until it succeeds.

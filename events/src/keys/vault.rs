@@ -151,6 +151,8 @@ impl Vault {
             let following = self.reader().following()?;
             let theirs = match following {
                 None => self.writer().erase(*person)?,
+                // Nothing of theirs is here: the marker is the topic's to bring.
+                Some(_) if self.subject_keys(*person)?.is_none() => Vec::new(),
                 Some(Following { next, unswept_ms, .. }) => {
                     let marker = Meaning::Record(KeyRecord::Erased { subject: *person });
                     self.writer().apply(&[(next, marker)], next, unswept_ms)?.erased
