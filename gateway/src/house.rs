@@ -271,10 +271,10 @@ fn start_workers(
         shared: settings.read_store.is_shared(),
         ..settings.workers.clone()
     };
-    let managers = Managers::new(executor.clone(), Arc::clone(log), Arc::clone(keys));
+    let managers = Managers::new(executor.clone(), Arc::clone(keys));
     let effects = providing.provider.as_ref().map(|provider| {
         let provider = Arc::clone(provider) as Arc<dyn PaymentProvider>;
-        Effects::new(executor.clone(), Arc::clone(log), provider)
+        Effects::new(executor.clone(), provider)
     });
     let (log, store) = (Arc::clone(log), Arc::clone(store));
     Workers::start(projections, Arc::new(managers), effects, log, store, clock.clone(), settings)

@@ -52,6 +52,13 @@ pub struct OpenEffect {
     pub requested_at: Timestamp,
     /// The event that intends it.
     pub requested_by: EventId,
+    /// The request that all this goes back to, so that who issues it need not look for it on the log; see
+    /// [`events::CommandStamp::correlation_id`].
+    #[serde(default)]
+    pub correlation_id: String,
+    /// The trace that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// Effects by stream, kind and number.
@@ -99,6 +106,8 @@ impl Projection for Effects {
                     number,
                     requested_at: event.stamp.time,
                     requested_by: event.id,
+                    correlation_id: event.stamp.correlation_id.clone(),
+                    traceparent: event.stamp.traceparent.clone(),
                 };
                 view.put(&EFFECTS, &key(event.stream, kind, number), &effect)?;
             }

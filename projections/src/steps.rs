@@ -24,6 +24,13 @@ pub struct OpenStep {
     pub requested_at: Timestamp,
     /// The event that asks for it.
     pub requested_by: EventId,
+    /// The request that all this goes back to, so that who issues it need not look for it on the log; see
+    /// [`events::CommandStamp::correlation_id`].
+    #[serde(default)]
+    pub correlation_id: String,
+    /// The trace that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// Steps by stream and number.
@@ -64,6 +71,8 @@ impl Projection for Steps {
                     number,
                     requested_at: event.stamp.time,
                     requested_by: event.id,
+                    correlation_id: event.stamp.correlation_id.clone(),
+                    traceparent: event.stamp.traceparent.clone(),
                 };
                 view.put(&STEPS, &key(event.stream, number), &step)?;
             }

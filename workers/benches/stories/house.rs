@@ -93,8 +93,8 @@ impl House {
     /// All workers of the product, once they have read everything there is.
     pub(super) async fn work(&self) -> Workers {
         let (log, executor) = (Arc::clone(&self.log), self.executor.clone());
-        let effects = Effects::new(executor.clone(), Arc::clone(&log), Arc::clone(&self.provider));
-        let managers = Managers::new(executor, Arc::clone(&log), Arc::clone(&self.keys));
+        let effects = Effects::new(executor.clone(), Arc::clone(&self.provider));
+        let managers = Managers::new(executor, Arc::clone(&self.keys));
         // The bare commands are a test clock's.
         let settings = WorkerSettings { test_clock: false, ..WorkerSettings::default() };
         let workers = Workers::start(

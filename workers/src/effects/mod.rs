@@ -24,7 +24,6 @@ use commands::{
 use events::{
     Id, StreamId,
     ids::{PaymentId, PayoutId},
-    log::EventLog,
     vocabulary::{StepOutcome, payments::Notice},
 };
 use metrics::counter;
@@ -43,7 +42,7 @@ use crate::{
     backoff::growing,
     builds::prepare_live,
     payments::{Order, PaymentProvider, ProviderError, Reference, Standing, State},
-    processes::{Listed, PumpStatus, Share, Work, origin_of},
+    processes::{Listed, PumpStatus, Share, Work},
     settings::WorkerSettings,
 };
 
@@ -51,7 +50,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Effects {
     executor: Executor,
-    log: Arc<dyn EventLog>,
     provider: Arc<dyn PaymentProvider>,
 }
 
@@ -62,9 +60,9 @@ impl std::fmt::Debug for Effects {
 }
 
 impl Effects {
-    /// Effects at `provider`; outcomes are told through `executor`. `log` says what an intent goes back to.
-    pub fn new(executor: Executor, log: Arc<dyn EventLog>, provider: Arc<dyn PaymentProvider>) -> Self {
-        Self { executor, log, provider }
+    /// Effects at `provider`; outcomes are told through `executor`.
+    pub fn new(executor: Executor, provider: Arc<dyn PaymentProvider>) -> Self {
+        Self { executor, provider }
     }
 }
 
@@ -184,7 +182,11 @@ impl Effects {
         notice: &Notice,
     ) -> Result<(), ProcessError> {
         let key = reference.to_string();
-        let origin: Origin = origin_of(&self.log, effect.stream, effect.requested_by).await?;
+        let origin = Origin {
+            correlation_id: effect.correlation_id.clone(),
+            causation_id: Some(effect.requested_by),
+            traceparent: effect.traceparent.clone(),
+        };
         match tell_outcome(&self.executor, &key, notice, &origin).await? {
             StepOutcome::Done => Ok(()),
             StepOutcome::Refused { code } => {

@@ -10,14 +10,7 @@ use commands::{
     Executor,
     process::{self, Origin, ProcessError},
 };
-use events::{
-    Event, Id, RecordedEvent, StreamId, Version,
-    envelope::parse_body,
-    ids::{AccountId, EventId},
-    keys::KeyRing,
-    log::{EventLog, LogError},
-    vocabulary::identity::AccountEvent,
-};
+use events::{Event, Id, RecordedEvent, ids::AccountId, keys::KeyRing, vocabulary::identity::AccountEvent};
 use projections::{steps::OpenStep, timers::Timer};
 
 mod dispatcher;
@@ -51,7 +44,6 @@ pub trait Processes: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Managers {
     executor: Executor,
-    log: Arc<dyn EventLog>,
     keys: Arc<KeyRing>,
 }
 
@@ -61,15 +53,10 @@ impl std::fmt::Debug for Managers {
     }
 }
 
-/// Commits of a manager's stream that are looked through at once.
-const COMMITS_AT_ONCE: usize = 100;
-/// So many of its last events are looked through first.
-const LAST_EVENTS: Version = 6;
-
 impl Managers {
-    /// The managers, deciding through `executor` on the history in `log`; `keys` is where personal data is erased.
-    pub fn new(executor: Executor, log: Arc<dyn EventLog>, keys: Arc<KeyRing>) -> Self {
-        Self { executor, log, keys }
+    /// The managers, deciding through `executor`; `keys` is where personal data is erased.
+    pub fn new(executor: Executor, keys: Arc<KeyRing>) -> Self {
+        Self { executor, keys }
     }
 
     /// Ends the keys of a person who was erased. Repeating it changes nothing.
@@ -83,57 +70,6 @@ impl Managers {
     }
 }
 
-/// What a step or effect goes back to, read from the event that asks for it.
-pub(crate) async fn origin_of(
-    log: &Arc<dyn EventLog>,
-    stream: StreamId,
-    requested_by: EventId,
-) -> Result<Origin, ProcessError> {
-    let log = Arc::clone(log);
-    tokio::task::spawn_blocking(move || find_origin(log.as_ref(), stream, requested_by))
-        .await
-        .map_err(|e| ProcessError::Retry(e.to_string()))?
-        .map_err(|e| ProcessError::Retry(e.to_string()))
-}
-
-fn find_origin(log: &dyn EventLog, stream: StreamId, requested_by: EventId) -> Result<Origin, LogError> {
-    // What is carried out now was mostly asked for a moment ago.
-    let late = log.head(stream)?.saturating_sub(LAST_EVENTS);
-    if late > 0
-        && let Some(event) = find_event(log, stream, late, requested_by)?
-    {
-        return Ok(Origin::of(&event));
-    }
-    let event = find_event(log, stream, 0, requested_by)?;
-    Ok(event.map_or_else(
-        || Origin { correlation_id: stream.to_string(), causation_id: Some(requested_by), traceparent: None },
-        |event| Origin::of(&event),
-    ))
-}
-
-/// An event of the stream behind the version `after`. What this release cannot read is passed over.
-fn find_event(
-    log: &dyn EventLog,
-    stream: StreamId,
-    mut after: Version,
-    id: EventId,
-) -> Result<Option<RecordedEvent>, LogError> {
-    loop {
-        let commits = log.load(stream, after, COMMITS_AT_ONCE)?;
-        let Some(last) = commits.last() else { return Ok(None) };
-        after = last.last_version();
-        for commit in &commits {
-            let found = parse_body(&commit.body).ok();
-            let found = found.and_then(|events| {
-                events.into_iter().find(|event| event.id == id)?.decode(commit.position).ok()
-            });
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-    }
-}
-
 impl Processes for Managers {
     fn react<'a>(&'a self, event: &'a RecordedEvent) -> ProcessFuture<'a> {
         Box::pin(async move {
@@ -144,7 +80,11 @@ impl Processes for Managers {
 
     fn dispatch<'a>(&'a self, step: &'a OpenStep) -> ProcessFuture<'a> {
         Box::pin(async move {
-            let origin = origin_of(&self.log, step.stream, step.requested_by).await?;
+            let origin = Origin {
+                correlation_id: step.correlation_id.clone(),
+                causation_id: Some(step.requested_by),
+                traceparent: step.traceparent.clone(),
+            };
             process::dispatch_step_from(&self.executor, step.stream, step.number, &origin).await
         })
     }

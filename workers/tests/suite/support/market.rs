@@ -52,7 +52,7 @@ impl Market {
     }
 
     pub fn managers(&self) -> Managers {
-        Managers::new(self.executor.clone(), Arc::clone(&self.house.log), Arc::clone(&self.keys))
+        Managers::new(self.executor.clone(), Arc::clone(&self.keys))
     }
 
     /// All workers of the product.

@@ -147,7 +147,7 @@ impl Till {
         };
         let (log, executor) = (Arc::clone(&self.market.house.log), self.market.executor.clone());
         let provider = Arc::clone(&self.provider) as Arc<dyn PaymentProvider>;
-        let effects = Effects::new(executor, Arc::clone(&log), provider);
+        let effects = Effects::new(executor, provider);
         Workers::start(
             projections::all(),
             Arc::new(self.market.managers()),
