@@ -1,11 +1,12 @@
 //! What was appended last, decoded once for all runners of the process.
 //!
 //! Every read model and the reactor read the same commits, most of them within the same moment. The first to come reads and
-//! decodes what is new while the others wait for it; they find it here. Who is far behind reads for itself.
+//! decodes what is new while the others wait for it, and need no thread for that; then they find it here. Who is far behind
+//! reads for itself.
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError, TryLockError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use events::{
@@ -13,14 +14,29 @@ use events::{
     log::{EventLog, LogError, ReadLimit},
 };
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::source::{DecodedCommit, decode, read_up_to_damage};
 
 /// The last commits of every partition. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Recent {
-    partitions: Arc<HashMap<Partition, Mutex<Tail>>>,
+    partitions: Arc<HashMap<Partition, Part>>,
     /// Bodies that a partition's part may have, bytes.
     bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Part {
+    /// Held by whoever reads what is new.
+    reading: Arc<tokio::sync::Mutex<()>>,
+    tail: Mutex<Tail>,
+}
+
+impl Part {
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The last commits of one partition, without a gap.
@@ -36,26 +52,42 @@ impl Recent {
     /// Of all partitions of `log`, with bodies of at most `bytes_max` bytes together.
     pub(crate) fn new(log: &dyn EventLog, bytes_max: usize) -> Self {
         let partitions: HashMap<_, _> =
-            log.partitions().into_iter().map(|partition| (partition, Mutex::default())).collect();
+            log.partitions().into_iter().map(|partition| (partition, Part::default())).collect();
         let bytes_max = bytes_max / partitions.len().max(1);
         Self { partitions: Arc::new(partitions), bytes_max }
     }
 
-    /// What stands behind `after`, if that is here and nobody is just reading more.
+    /// What stands behind `after`, if that is here.
     pub(super) fn peek(
         &self,
         partition: Partition,
         after: Offset,
         limit: ReadLimit,
     ) -> Option<Vec<Arc<DecodedCommit>>> {
-        match self.partitions.get(&partition)?.try_lock() {
-            Ok(tail) => tail.behind(after, limit),
-            Err(TryLockError::Poisoned(tail)) => tail.into_inner().behind(after, limit),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        self.partitions.get(&partition)?.tail().behind(after, limit)
     }
 
-    /// What stands behind `after`. Whoever comes meanwhile waits until that is here, which may take as long as a read does.
+    /// Waits for those who read what stands behind these places just now, and keeps others from doing so. Who reads what is
+    /// long past keeps nobody.
+    pub(super) async fn take_turns(
+        &self,
+        after: impl Iterator<Item = &(Partition, Offset)>,
+    ) -> Vec<OwnedMutexGuard<()>> {
+        let mut turns: Vec<_> = after
+            .filter_map(|(partition, offset)| Some((partition, offset, self.partitions.get(partition)?)))
+            .filter(|(_, offset, part)| part.tail().is_followed_by(**offset))
+            .map(|(partition, _, part)| (*partition, &part.reading))
+            .collect();
+        // All in the same order, so that nobody waits for somebody who waits for them.
+        turns.sort_by_key(|(partition, _)| *partition);
+        let mut held = Vec::with_capacity(turns.len());
+        for (_, reading) in turns {
+            held.push(Arc::clone(reading).lock_owned().await);
+        }
+        held
+    }
+
+    /// What stands behind `after`, read from the log unless it is here by now.
     pub(super) fn read(
         &self,
         log: &dyn EventLog,
@@ -63,22 +95,15 @@ impl Recent {
         after: Offset,
         limit: ReadLimit,
     ) -> Result<Vec<Arc<DecodedCommit>>, LogError> {
-        let Some(tail) = self.partitions.get(&partition) else {
-            return read(log, partition, after, limit);
-        };
-        {
-            let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(commits) = tail.behind(after, limit) {
-                return Ok(commits);
-            }
-            if tail.is_followed_by(after) {
-                let found = read(log, partition, after, limit)?;
-                tail.extend(after, &found, self.bytes_max);
-                return Ok(found);
-            }
+        let part = self.partitions.get(&partition);
+        if let Some(found) = part.and_then(|part| part.tail().behind(after, limit)) {
+            return Ok(found);
         }
-        // Far behind, and nobody is there to share it with: so nobody waits for it, either.
-        read(log, partition, after, limit)
+        let found = read(log, partition, after, limit)?;
+        if let Some(mut tail) = part.map(Part::tail).filter(|tail| tail.is_followed_by(after)) {
+            tail.extend(after, &found, self.bytes_max);
+        }
+        Ok(found)
     }
 }
 

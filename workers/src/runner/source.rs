@@ -189,6 +189,13 @@ impl Source {
         if let Some(batch) = self.at_hand(&after)? {
             return Ok(batch);
         }
+        let new = after
+            .iter()
+            .filter(|(partition, offset)| self.log.end(*partition).is_ok_and(|end| end > *offset));
+        let turns = self.recent.take_turns(new).await;
+        if let Some(batch) = self.at_hand(&after)? {
+            return Ok(batch);
+        }
         let recent = self.recent.clone();
         self.blocking(move |log, limit| {
             let (mut commits, mut bytes, mut ends) = (Vec::new(), 0, Vec::new());
@@ -203,6 +210,7 @@ impl Source {
                 bytes += found.iter().map(|commit| commit.bytes).sum::<usize>();
                 commits.extend(found);
             }
+            drop(turns);
             Ok(NextBatch { commits, ends })
         })
         .await
