@@ -123,7 +123,16 @@ mod tests {
 
     /// Remembers what it is shown, and refuses when it is told to.
     #[derive(Default)]
-    struct Board(Mutex<(bool, Vec<(String, Vec<(Partition, Offset)>)>)>);
+    struct Board(Mutex<Shown>);
+
+    #[derive(Default)]
+    struct Shown {
+        is_away: bool,
+        seen: Vec<Seen>,
+    }
+
+    /// A reader, and how far it was said to be.
+    type Seen = (String, Vec<(Partition, Offset)>);
 
     impl Upstream for Board {
         fn log(&self) -> LogId {
@@ -148,18 +157,22 @@ mod tests {
             unreachable!("nobody asks")
         }
         fn show_reader(&self, reader: &str, reached: &[(Partition, Offset)]) -> Result<(), Away> {
-            let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.0 {
+            let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if shown.is_away {
                 return Err(Away("it is away".into()));
             }
-            seen.1.push((reader.to_owned(), reached.to_vec()));
+            shown.seen.push((reader.to_owned(), reached.to_vec()));
             Ok(())
         }
     }
 
     impl Board {
-        fn seen(&self) -> Vec<(String, Vec<(Partition, Offset)>)> {
-            std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).1)
+        fn seen(&self) -> Vec<Seen> {
+            std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).seen)
+        }
+
+        fn set_away(&self, is_away: bool) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).is_away = is_away;
         }
     }
 
@@ -185,9 +198,9 @@ mod tests {
     fn what_could_not_be_shown_is_shown_the_next_time() {
         let (readers, board, mut shown) = (Readers::default(), Board::default(), BTreeMap::new());
         readers.note("board_v1", &[(place(0), 3)]);
-        board.0.lock().unwrap_or_else(PoisonError::into_inner).0 = true;
+        board.set_away(true);
         assert!(readers.show(&board, &|_, offset| offset, &mut shown).is_err());
-        board.0.lock().unwrap_or_else(PoisonError::into_inner).0 = false;
+        board.set_away(false);
         readers.show(&board, &|_, offset| offset + 1, &mut shown).expect("it is there");
         assert_eq!(board.seen(), [("board_v1".to_owned(), vec![(place(0), 4)])]);
     }
