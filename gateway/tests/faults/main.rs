@@ -16,6 +16,7 @@ mod hot;
 mod lag;
 mod money;
 mod mongo_away;
+mod mongo_full;
 mod process;
 mod roles;
 mod stack;
