@@ -140,7 +140,8 @@ impl Workers {
                 .ok_or_else(|| RedriveError::NotHere(self.elsewhere(&letter)))?;
             return requests::redrive(handle, letter.sequence).await;
         };
-        if let Some(handle) = requests::holder(&self.roster, fleet, &letter) {
+        let partition = letter.partition().to_string();
+        if let Some(handle) = requests::holder(&self.roster, fleet, &letter.projection, &partition) {
             match requests::redrive(&handle, letter.sequence.clone()).await {
                 // It changed hands just now.
                 Err(RedriveError::NotHere(_)) => {}

@@ -63,8 +63,8 @@ pub(crate) struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum What {
-    /// Apply what waits in a letter. Whoever holds its scope answers.
-    Retry { projection: ProjectionId, letter: LetterId },
+    /// Apply what waits in a letter. Whoever holds the scope with its partition answers.
+    Retry { projection: ProjectionId, letter: LetterId, partition: String },
     /// Go on, all runners of a projection, or of one of its builds, that have stopped. Everybody answers.
     Resume { projection: String },
 }
@@ -99,7 +99,9 @@ pub struct OpenRequest {
 impl From<Asked> for OpenRequest {
     fn from(asked: Asked) -> Self {
         let what = match &asked.what {
-            What::Retry { projection, letter } => format!("retry the letter {letter} of {projection}"),
+            What::Retry { projection, letter, partition: _ } => {
+                format!("retry the letter {letter} of {projection}")
+            }
             What::Resume { projection } => format!("resume {projection}"),
         };
         let Asked { id, asked_at, until, answers, .. } = asked;
@@ -152,7 +154,8 @@ impl Asking<'_> {
     /// Has a letter retried by whoever holds its scope; how many events have left it. `None`: nobody has answered in time.
     pub(crate) async fn retry(&self, letter: &Letter) -> Result<Option<u64>, RedriveError> {
         let unavailable = |error: StoreError| RedriveError::Unavailable(error.to_string());
-        let what = What::Retry { projection: letter.projection.clone(), letter: letter.id };
+        let (projection, partition) = (letter.projection.clone(), letter.partition().to_string());
+        let what = What::Retry { projection, letter: letter.id, partition };
         let id = self.ask(what).await.map_err(unavailable)?.ok_or(RedriveError::Busy)?;
         let answers = self.await_answers(id, |answers| !answers.is_empty()).await.map_err(unavailable)?;
         match answers.into_values().next() {
@@ -286,9 +289,10 @@ impl Doing {
                 }
             }
             match &asked.what {
-                What::Retry { projection, letter } => {
-                    if asked.answers.is_empty() && !self.under_way.contains(&asked.id) {
-                        self.begin_retry(asked.id, projection, *letter).await?;
+                What::Retry { projection, letter, partition } => {
+                    let is_new = asked.answers.is_empty() && !self.under_way.contains(&asked.id);
+                    if is_new && let Some(handle) = holder(&self.roster, &self.fleet, projection, partition) {
+                        self.begin_retry(asked.id, handle, *letter).await?;
                     }
                 }
                 What::Resume { projection } => {
@@ -303,23 +307,16 @@ impl Doing {
         Ok(())
     }
 
-    /// Retries a letter if its scope is held here.
-    async fn begin_retry(
-        &mut self,
-        id: Uuid,
-        projection: &ProjectionId,
-        letter: LetterId,
-    ) -> Result<(), StoreError> {
-        let runs_here = |handle: &Handle| handle.projection == *projection;
-        if self.under_way.len() >= UNDER_WAY_MAX || !self.roster.all().iter().any(runs_here) {
+    /// Has the runner that holds its scope retry a letter.
+    async fn begin_retry(&mut self, id: Uuid, handle: Handle, letter: LetterId) -> Result<(), StoreError> {
+        if self.under_way.len() >= UNDER_WAY_MAX {
             return Ok(());
         }
         let (store, me) = (Arc::clone(&self.store), self.fleet.me);
-        let Some(letter) = dead_letters::show(store.as_ref(), projection, letter).await? else {
-            // Somebody has retried it, and could not say so.
+        let Some(letter) = dead_letters::show(store.as_ref(), &handle.projection, letter).await? else {
+            // Whoever held it before has retried it, and could not say so.
             return answer(store.as_ref(), id, me, &Answer::Retried(0)).await;
         };
-        let Some(handle) = holder(&self.roster, &self.fleet, &letter) else { return Ok(()) };
         self.under_way.insert(id);
         self.tasks.spawn(async move {
             let answered = match redrive(&handle, letter.sequence).await {
@@ -351,13 +348,17 @@ async fn answer(store: &dyn ReadStore, id: Uuid, me: WorkerId, answered: &Answer
     Err(StoreError::Unavailable("too many answer the same request at once".to_owned()))
 }
 
-/// The runner of this process that holds the letter's scope.
-pub(crate) fn holder(roster: &Roster, fleet: &Fleet, letter: &Letter) -> Option<Handle> {
+/// The runner of this process that holds the scope of a build in which a partition is.
+pub(crate) fn holder(
+    roster: &Roster,
+    fleet: &Fleet,
+    build: &ProjectionId,
+    partition: &str,
+) -> Option<Handle> {
     let is_it = |handle: &Handle| {
-        let scope = handle.status.snapshot().scope;
-        handle.projection == letter.projection
-            && handle.partitions.contains(&letter.partition())
-            && fleet.holds_build(&handle.projection, &scope)
+        handle.projection == *build
+            && handle.partitions.iter().any(|known| known.to_string() == partition)
+            && fleet.holds_build(&handle.projection, &handle.status.snapshot().scope)
     };
     roster.all().into_iter().find(is_it)
 }
