@@ -22,7 +22,7 @@ use projections::{
 use tokio::sync::watch;
 use workers::{FleetStatus, RunState, RunnerStatus, WorkerSettings, Workers, rebuild_and_compare};
 
-use super::{House, settings, until};
+use super::{House, PATIENCE, settings};
 
 type StoreFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -225,7 +225,7 @@ impl Crew {
 
     /// Waits until every scope is held by one of these, each of them holds some, and all there is was read.
     pub async fn until_settled(&self, hands: &[&Hand]) {
-        until("every scope has one holder, who has read all", || async {
+        let is_settled = || {
             let runners: Vec<RunnerStatus> =
                 hands.iter().flat_map(|hand| hand.workers.status().runners).collect();
             let spread = hands.iter().all(|hand| hand.workers.status().runners.iter().any(holds));
@@ -235,8 +235,16 @@ impl Crew {
                 .iter()
                 .all(|runner| matches!(runner.state, RunState::Waiting | RunState::Standby { .. }));
             spread && calm && held == scopes && self.is_all_read(&runners)
-        })
-        .await;
+        };
+        let waiting = async {
+            while !is_settled() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            let stand: Vec<_> = hands.iter().map(|hand| hand.workers.status()).collect();
+            panic!("not every scope has one holder who has read all: {stand:#?}");
+        }
     }
 
     fn is_all_read(&self, runners: &[RunnerStatus]) -> bool {

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use workers::{Processes, WorkerSettings, Workers, WorkersStatus, processes::ProcessFuture};
 
 /// How long a condition may take to come true before the test fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A log and a read store in a folder that goes with it.
 pub struct House {
