@@ -131,6 +131,17 @@ impl Folding {
         self.view.writes()
     }
 
+    /// What [`Folding::writes`] said counts as stored before it is: the next batch begins upon it. [`Folding::trim`] is due when
+    /// it is in the store, and [`Folding::forget`] when it will not be.
+    pub fn assume(&mut self) {
+        self.view.assume();
+    }
+
+    /// All that was said is in the store: documents beyond the bound may go.
+    pub fn trim(&mut self) {
+        self.view.trim();
+    }
+
     /// What [`Folding::writes`] said is in the store: the next batch begins.
     pub fn settle(&mut self) {
         self.view.settle();

@@ -257,13 +257,24 @@ impl View {
         writes
     }
 
-    /// What [`View::writes`] said is in the store: the next batch begins.
-    pub fn settle(&mut self) {
+    /// What [`View::writes`] said counts as stored before it is: the next batch begins upon it. None of it is let go of before
+    /// [`View::trim`], since it could not be loaded again.
+    pub fn assume(&mut self) {
         for (document, Change { state, text_bytes }) in std::mem::take(&mut self.changed) {
             self.know(document, state, text_bytes);
         }
         self.batch += 1;
+    }
+
+    /// All that was said is in the store: what is remembered beyond the bound may go.
+    pub fn trim(&mut self) {
         self.shrink();
+    }
+
+    /// What [`View::writes`] said is in the store: the next batch begins.
+    pub fn settle(&mut self) {
+        self.assume();
+        self.trim();
     }
 
     /// Forgets what the events of this batch have made; what was loaded stays known.

@@ -78,6 +78,11 @@ impl Parking {
         self.new_heads
     }
 
+    /// Whether no letter is written or removed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changed.is_empty()
+    }
+
     /// Blocks a sequence that was not blocked.
     pub(crate) fn park(&mut self, sequence: String, letter: Letter) {
         self.new_heads += 1;

@@ -61,6 +61,8 @@ async fn tell(
 }
 
 impl Applier for Reacting {
+    const FOLDS_EARLY: bool = false;
+
     fn id(&self) -> &ProjectionId {
         &self.id
     }
@@ -113,7 +115,9 @@ impl Applier for Reacting {
         Vec::new()
     }
 
-    fn settle(&mut self) {}
+    fn assume(&mut self) {}
+
+    fn trim(&mut self) {}
 
     /// It knows nothing of the store; what was told was told.
     fn forget(&mut self) {}

@@ -24,6 +24,9 @@ pub(crate) enum Failure {
 ///
 /// [`Progress`]: super::progress::Progress
 pub(crate) trait Applier: Send + Sync + 'static {
+    /// A batch may be applied before the one in front of it is committed: it has no effect but its writes.
+    const FOLDS_EARLY: bool;
+
     /// Under which name it keeps its documents, checkpoints and letters.
     fn id(&self) -> &ProjectionId;
 
@@ -47,14 +50,19 @@ pub(crate) trait Applier: Send + Sync + 'static {
     /// What the events since the last transaction have changed.
     fn writes(&mut self) -> Vec<Write>;
 
-    /// The transaction with these writes was carried out.
-    fn settle(&mut self);
+    /// The transaction with these writes is made: from now on they count as stored. Should it fail, [`Applier::forget`] is due.
+    fn assume(&mut self);
+
+    /// Every transaction that was made was carried out: what it remembers too much may go.
+    fn trim(&mut self);
 
     /// Forgets what it knows of the store: somebody else may have written, or a transaction may have failed.
     fn forget(&mut self);
 }
 
 impl Applier for Folding {
+    const FOLDS_EARLY: bool = true;
+
     fn id(&self) -> &ProjectionId {
         self.id()
     }
@@ -86,8 +94,12 @@ impl Applier for Folding {
         self.writes()
     }
 
-    fn settle(&mut self) {
-        self.settle();
+    fn assume(&mut self) {
+        self.assume();
+    }
+
+    fn trim(&mut self) {
+        self.trim();
     }
 
     fn forget(&mut self) {

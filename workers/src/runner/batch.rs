@@ -20,7 +20,7 @@ use crate::{
 pub(crate) const UNKNOWN_TYPE: &str = "unknown type";
 
 /// How far a batch could be folded.
-enum Folded {
+pub(super) enum Folded {
     /// To its end.
     Whole(Box<Whole>),
     /// Up to the commit with this index: that one must not be part of the transaction.
@@ -28,10 +28,10 @@ enum Folded {
 }
 
 /// A batch that is ready to be committed. None of it counts before it is.
-struct Whole {
-    draft: Draft,
-    verdicts: Verdicts,
-    rate: ParkingRate,
+pub(super) struct Whole {
+    pub(super) draft: Draft,
+    pub(super) verdicts: Verdicts,
+    pub(super) rate: ParkingRate,
 }
 
 /// How many events there are to so many offsets: of what lies behind a batch it is known where it ends, not how many events
@@ -81,7 +81,35 @@ impl<A: Applier> Runner<A> {
     pub(super) async fn apply_next(&mut self, progress: &mut Progress) -> Result<Did, Trouble> {
         let after = rotated(progress.all_reached(), self.rotation);
         self.rotation = self.rotation.wrapping_add(1);
-        let mut next = self.ahead.take(&self.source, after.clone()).await?;
+        let (next, early) = match self.take_early(progress, &after) {
+            Some(early) => (early.batch, Some(early.whole)),
+            None => (self.read_next(progress, after.clone()).await?, None),
+        };
+        if next.commits.is_empty() {
+            self.report(progress, &next.ends, None);
+            return Ok(Did::Nothing);
+        }
+        self.status.set_state(RunState::Running);
+        self.density = Density::of(&after, &next.commits);
+        if early.is_none() {
+            self.read_ahead(after, &next, self.rotation);
+        }
+        let outcome = match early {
+            Some(whole) => self.commit_batch(progress, *whole, true).await,
+            None => self.apply_commits(progress, &next.commits).await,
+        };
+        let last_time = next.commits.last().and_then(|commit| last_time(commit));
+        self.report(progress, &next.ends, last_time);
+        outcome.map(|()| Did::Something)
+    }
+
+    /// What stands behind `after`, as far as a hold lets the runner go.
+    async fn read_next(
+        &mut self,
+        progress: &Progress,
+        after: Vec<(Partition, Offset)>,
+    ) -> Result<NextBatch, Trouble> {
+        let mut next = self.ahead.take(&self.source, after).await?;
         if let Some(hold) = &progress.hold {
             let reached = |commit: &DecodedCommit| progress.reached(commit.position.partition);
             let allowed = |commit: &Arc<DecodedCommit>| {
@@ -89,21 +117,16 @@ impl<A: Applier> Runner<A> {
             };
             next.commits.retain(allowed);
         }
-        if next.commits.is_empty() {
-            self.report(progress, &next.ends, None);
-            return Ok(Did::Nothing);
-        }
-        self.status.set_state(RunState::Running);
-        self.density = Density::of(&after, &next.commits);
-        self.read_ahead(after, &next);
-        let outcome = self.apply_commits(progress, &next.commits).await;
-        let last_time = next.commits.last().and_then(|commit| last_time(commit));
-        self.report(progress, &next.ends, last_time);
-        outcome.map(|()| Did::Something)
+        Ok(next)
     }
 
-    /// While this batch is applied, the one behind it is read, if there is one.
-    fn read_ahead(&mut self, mut after: Vec<(Partition, Offset)>, batch: &NextBatch) {
+    /// While this batch is applied, the one behind it is read, if there is one; `rotation` is what it will be asked for with.
+    pub(super) fn read_ahead(
+        &mut self,
+        mut after: Vec<(Partition, Offset)>,
+        batch: &NextBatch,
+        rotation: usize,
+    ) {
         for (partition, offset) in &mut after {
             let last = batch.commits.iter().rev().find(|commit| commit.position.partition == *partition);
             *offset = last.map_or(*offset, |commit| commit.position.offset);
@@ -111,7 +134,7 @@ impl<A: Applier> Runner<A> {
         // The ends are in the same order.
         if after.iter().zip(&batch.ends).any(|((_, offset), (_, end))| offset < end) {
             after.sort_by_key(|(partition, _)| *partition);
-            self.ahead.begin(&self.source, rotated(after, self.rotation));
+            self.ahead.begin(&self.source, rotated(after, rotation));
         }
     }
 
@@ -123,13 +146,13 @@ impl<A: Applier> Runner<A> {
     ) -> Result<(), Trouble> {
         self.announce(progress, commits).await?;
         let (to, because, stopped) = match self.fold(progress, commits).await? {
-            Folded::Whole(whole) => return self.commit_batch(progress, *whole).await,
+            Folded::Whole(whole) => return self.commit_batch(progress, *whole, true).await,
             Folded::Up { to, because, stopped } => (to, because, stopped),
         };
         if to > 0 {
             // Folding is repeatable, so what stands before is folded again, alone.
             match self.fold(progress, &commits[..to]).await? {
-                Folded::Whole(whole) => self.commit_batch(progress, *whole).await?,
+                Folded::Whole(whole) => self.commit_batch(progress, *whole, false).await?,
                 Folded::Up { because, .. } => return Err(because),
             }
         }
@@ -142,7 +165,11 @@ impl<A: Applier> Runner<A> {
     }
 
     /// Tells the applier what comes next, as far as nothing is in its way.
-    async fn announce(&mut self, progress: &Progress, commits: &[Arc<DecodedCommit>]) -> Result<(), Trouble> {
+    pub(super) async fn announce(
+        &mut self,
+        progress: &Progress,
+        commits: &[Arc<DecodedCommit>],
+    ) -> Result<(), Trouble> {
         let mut expected = Vec::new();
         for item in commits.iter().flat_map(|commit| &commit.items) {
             if let Item::Event(event) = item {
@@ -157,15 +184,11 @@ impl<A: Applier> Runner<A> {
         self.applier.expect(&expected).await
     }
 
-    async fn commit_batch(&mut self, progress: &mut Progress, whole: Whole) -> Result<(), Trouble> {
-        let Whole { draft, verdicts, rate } = whole;
-        self.commit(progress, draft).await?;
-        self.rate = rate;
-        self.status.count(&verdicts);
-        Ok(())
-    }
-
-    async fn fold(&mut self, progress: &Progress, commits: &[Arc<DecodedCommit>]) -> Result<Folded, Trouble> {
+    pub(super) async fn fold(
+        &mut self,
+        progress: &Progress,
+        commits: &[Arc<DecodedCommit>],
+    ) -> Result<Folded, Trouble> {
         self.applier.discard();
         let (mut draft, mut verdicts) = (Draft::default(), Verdicts::default());
         let mut rate = self.rate.clone();
@@ -250,7 +273,7 @@ impl<A: Applier> Runner<A> {
 }
 
 /// Which partition is served first changes from batch to batch, so that none has to wait for a busier one to end.
-fn rotated(mut after: Vec<(Partition, Offset)>, rotation: usize) -> Vec<(Partition, Offset)> {
+pub(super) fn rotated(mut after: Vec<(Partition, Offset)>, rotation: usize) -> Vec<(Partition, Offset)> {
     if !after.is_empty() {
         let first = rotation % after.len();
         after.rotate_left(first);

@@ -13,11 +13,12 @@ use events::{
     log::{EventLog, LogError},
     time::DomainClock,
 };
-use projections::{CollectionSpec, ProjectionId, ReadStore, StoreError, builds};
+use projections::{Batch, CollectionSpec, ProjectionId, ReadStore, StoreError, builds};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) mod applier;
 mod batch;
+mod early;
 mod holding;
 pub(crate) mod progress;
 pub(crate) mod recent;
@@ -27,7 +28,8 @@ mod still;
 
 use applier::Applier;
 use batch::Density;
-use progress::{Draft, Progress, collections_with_ours};
+use early::Early;
+use progress::{Draft, Progress, Step, collections_with_ours};
 use recent::Recent;
 use redrive::{Redrive, RedriveError, Redriven};
 use source::{Ahead, Source};
@@ -152,6 +154,8 @@ pub(crate) struct Runner<A> {
     /// Which partition is served first in the next batch.
     rotation: usize,
     ahead: Ahead,
+    /// The batch behind the one that was committed last, if it was folded meanwhile.
+    early: Option<Early>,
     /// Its documents were given up: it has nothing to do any more.
     dropped: bool,
     /// Of the batch that was applied last.
@@ -203,6 +207,7 @@ impl<A: Applier> Runner<A> {
             rate,
             rotation: 0,
             ahead: Ahead::default(),
+            early: None,
             dropped: false,
             density: Density::default(),
         };
@@ -261,6 +266,7 @@ impl<A: Applier> Runner<A> {
         let store = Arc::clone(&self.surroundings.store);
         // Read with the progress, and as good as it is.
         self.applier.forget();
+        self.early = None;
         if !builds::is_kept(store.as_ref(), self.applier.id()).await? {
             self.dropped = true;
             return Ok(());
@@ -310,11 +316,25 @@ impl<A: Applier> Runner<A> {
     /// One transaction: what the draft says, and what the applier has changed.
     async fn commit(&mut self, progress: &mut Progress, draft: Draft) -> Result<(), Trouble> {
         let store = Arc::clone(&self.surroundings.store);
-        // When this fails everything is read anew, what the applier knows included: see `keep_going`.
-        progress.commit(store.as_ref(), &self.source, draft, self.applier.writes()).await?;
-        self.applier.settle();
-        self.surroundings.announce_progress();
+        let (batch, step) = self.prepare(progress, draft)?;
+        store.commit(batch).await?;
+        self.committed(progress, step);
         Ok(())
+    }
+
+    /// Makes a transaction. When it is not carried out everything is read anew, what the applier knows included: see
+    /// `keep_going`.
+    fn prepare(&mut self, progress: &Progress, draft: Draft) -> Result<(Batch, Step), StoreError> {
+        let prepared = progress.prepare(&self.source, draft, self.applier.writes())?;
+        self.applier.assume();
+        Ok(prepared)
+    }
+
+    /// The transaction was carried out.
+    fn committed(&mut self, progress: &mut Progress, step: Step) {
+        progress.take(step);
+        self.applier.trim();
+        self.surroundings.announce_progress();
     }
 
     fn accept(&mut self, request: Request) {

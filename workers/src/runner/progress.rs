@@ -91,6 +91,22 @@ pub(crate) struct Draft {
     pub(crate) reached: BTreeMap<Partition, Offset>,
 }
 
+/// What a transaction changes of what its runner knows.
+pub(crate) struct Step {
+    turn: Json,
+    checkpoints: BTreeMap<Partition, Checkpoint>,
+    blocked: Vec<(String, Option<BlockedAt>)>,
+}
+
+impl Step {
+    /// Where `progress` will be, partition by partition.
+    pub(crate) fn places(&self, progress: &Progress) -> Vec<(Partition, Offset)> {
+        let reached = progress.all_reached().into_iter();
+        let to = |partition| self.checkpoints.get(&partition).map(|checkpoint| checkpoint.offset);
+        reached.map(|(partition, offset)| (partition, to(partition).unwrap_or(offset))).collect()
+    }
+}
+
 impl Progress {
     /// Reads everything again. `holder`: who must hold the scope, where it can be held. `checked`: the checkpoints must lie
     /// within this copy of the log.
@@ -166,14 +182,13 @@ impl Progress {
         }
     }
 
-    /// Carries the draft out together with `writes`, in one transaction, and remembers it.
-    pub(crate) async fn commit(
-        &mut self,
-        store: &dyn ReadStore,
+    /// The transaction that carries the draft out together with `writes`, and what is known once it was carried out.
+    pub(crate) fn prepare(
+        &self,
         source: &Source,
         draft: Draft,
         mut writes: Vec<Write>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(Batch, Step), StoreError> {
         let mut advances = Vec::new();
         for (partition, from) in &self.checkpoints {
             let to =
@@ -191,19 +206,23 @@ impl Progress {
         writes.extend(letter_writes);
         writes.push(Write { document: turn_key(&self.scope), value: Some(next.clone()) });
         unchanged.push(Write { document: turn_key(&self.scope), value: self.turn.clone() });
-        let steps: Vec<(Partition, Checkpoint)> = advances.iter().map(|a| (a.partition, a.to)).collect();
-        store.commit(Batch { projection: self.projection.clone(), writes, advances, unchanged }).await?;
-        self.turn = Some(next);
-        for (partition, checkpoint) in steps {
+        let checkpoints = advances.iter().map(|advance| (advance.partition, advance.to)).collect();
+        let step = Step { turn: next, checkpoints, blocked: outcome };
+        Ok((Batch { projection: self.projection.clone(), writes, advances, unchanged }, step))
+    }
+
+    /// Remembers a transaction that was carried out.
+    pub(crate) fn take(&mut self, step: Step) {
+        self.turn = Some(step.turn);
+        for (partition, checkpoint) in step.checkpoints {
             self.checkpoints.insert(partition, Some(checkpoint));
         }
-        for (sequence, blocked) in outcome {
+        for (sequence, blocked) in step.blocked {
             match blocked {
                 Some(blocked) => self.blocked.insert(sequence, blocked),
                 None => self.blocked.remove(&sequence),
             };
         }
-        Ok(())
     }
 }
 

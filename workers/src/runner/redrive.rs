@@ -92,6 +92,7 @@ impl<A: Applier> Runner<A> {
     /// Carries out one run of the redrive whose turn it is.
     pub(super) async fn redrive(&mut self, progress: &mut Progress) -> Result<Did, Trouble> {
         let Some(mut redrive) = self.redrives.pop_front() else { return Ok(Did::Nothing) };
+        self.drop_early();
         match self.redrive_run(progress, &mut redrive).await {
             Ok(Some(answer)) => redrive.answer(answer),
             // The others get their turn before the next run.

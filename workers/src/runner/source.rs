@@ -46,6 +46,11 @@ pub(crate) struct Ahead(Option<(Places, JoinHandle<Result<NextBatch, Trouble>>)>
 type Places = Vec<(Partition, Offset)>;
 
 impl Ahead {
+    /// Whether anything is being read, or was.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Begins to read what stands behind `after`.
     pub(crate) fn begin(&mut self, source: &Source, after: Places) {
         let (source, places) = (source.clone(), after.clone());
