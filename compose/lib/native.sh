@@ -60,7 +60,7 @@ TEXT
 
 # Small caches, no diagnostics: the data of tests.
 mongod_options() {
-    echo "--replSet rs0 --wiredTigerCacheSizeGB 0.25 --oplogSize 64 --nounixsocket --quiet" \
+    echo "--replSet rs0 --wiredTigerCacheSizeGB ${GUILDHALL_STACK_MONGO_CACHE_GB:-0.25} --oplogSize 64 --nounixsocket --quiet" \
         "--setParameter shutdownTimeoutMillisForSignaledShutdown=0" \
         "--setParameter diagnosticDataCollectionEnabled=false"
 }

@@ -12,7 +12,8 @@
 //! Run it under `compose/stack run --only mongo --`. `GUILDHALL_BENCH_ONLY=projecting,visible` runs parts of it;
 //! `GUILDHALL_BENCH_EVENTS` (1 000 000 unless set) is how many events are rebuilt, `GUILDHALL_BENCH_JOBS` (4000, some 20 events
 //! each) how many jobs are projected, `GUILDHALL_BENCH_COMMANDS` (200) how many commands are watched in a round,
-//! `GUILDHALL_BENCH_ROUNDS` (3) how many rounds there are.
+//! `GUILDHALL_BENCH_ROUNDS` (3) how many rounds there are. A million events want more than the little memory that the stack gives
+//! mongod: `GUILDHALL_STACK_MONGO_CACHE_GB=2`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::float_arithmetic, reason = "a benchmark")]
 
 #[path = "../rebuild/history.rs"]
