@@ -20,6 +20,13 @@ async fn movements(guild: &Guild) -> Vec<Movement> {
 async fn lose_the_read_models(deal: Deal) -> Deal {
     let Deal { guild, client, worker, job, contract } = deal;
     let folder = guild.stop_and_keep().await;
+    // The last connection takes the write-ahead log away when it closes; it may do so a moment after the server has ended.
+    for _ in 0..1000 {
+        if !folder.path().join("read.db-wal").exists() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
     let mut lost = 0;
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let path = entry.unwrap().path();
