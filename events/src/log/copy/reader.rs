@@ -100,6 +100,13 @@ impl CopyReader {
         &self.rows
     }
 
+    /// The partitions of [`Self::rows`], as the connection sees them now.
+    pub(super) fn rows_now(&self, connection: &Connection) -> Result<Vec<PartitionRow>, LogError> {
+        let mut rows = schema::partitions(connection)?;
+        rows.retain(|row| self.index_of(row.partition).is_some());
+        Ok(rows)
+    }
+
     /// The place of `partition` in [`Self::rows`].
     pub(in crate::log) fn index_of(&self, partition: Partition) -> Option<usize> {
         self.rows.iter().position(|row| row.partition == partition)
@@ -163,13 +170,8 @@ impl CopyReader {
         self.pool.with(|connection| {
             self.follow(connection)?;
             let Some(key) = key_of(connection, stream)? else { return Ok(0) };
-            if let Some((version, _)) = self.unindexed.head(key) {
-                return Ok(version);
-            }
-            let sql = "SELECT max(entry) FROM entries WHERE stream = ?1 AND entry < x''";
-            let version: Option<i64> =
-                cached(connection, sql)?.query_row([key], |row| row.get(0)).map_err(file_error)?;
-            Ok(version.unwrap_or(0).cast_unsigned())
+            let last = last_commit(connection, &self.unindexed, key)?;
+            Ok(last.map_or(0, |(version, _)| version))
         })
     }
 
@@ -376,13 +378,21 @@ pub(super) fn written_head(
     stream: StreamId,
 ) -> Result<Option<Head>, LogError> {
     let Some(key) = key_of(connection, stream)? else { return Ok(None) };
-    let last = match unindexed.head(key) {
-        Some(last) => Some(last),
-        None => last_version_in_file(connection, key, Version::MAX)?,
-    };
-    let Some((version, row)) = last else { return Ok(None) };
+    let Some((version, row)) = last_commit(connection, unindexed, key)? else { return Ok(None) };
     let chain = chain_of(connection, row)?;
     Ok(chain.map(|chain| Head { key, version, chain }))
+}
+
+/// The head of a stream and the row of its last commit.
+fn last_commit(
+    connection: &Connection,
+    unindexed: &Unindexed,
+    key: i64,
+) -> Result<Option<(Version, i64)>, LogError> {
+    match unindexed.head(key) {
+        Some(last) => Ok(Some(last)),
+        None => last_version_in_file(connection, key, Version::MAX),
+    }
 }
 
 /// The integer key of a stream.

@@ -12,15 +12,15 @@
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::Ordering},
 };
 
 use rusqlite::{CachedStatement, Connection};
 
 use super::{
     file_error,
-    reader::{CopyReader, PAGE, cached, command_in_file, damaged, version_in_file},
-    schema::{self, PartitionRow},
+    reader::{CopyReader, KnownPartition, PAGE, cached, command_in_file, damaged, version_in_file},
+    schema::PartitionRow,
 };
 use crate::{
     envelope::{CommandSpan, parse_body},
@@ -221,14 +221,15 @@ impl Unindexed {
 pub(super) struct Sweep {
     /// The last entry that was written.
     after: Option<EntryKey>,
-    /// Where the partitions ended when it began: when it is through, the index is whole up to there.
-    whole_to: Vec<Offset>,
+    /// The keys of the partitions, and where each ended when it began: when it is through, the index is whole up to there.
+    whole_to: Vec<(i64, Offset)>,
 }
 
 impl Sweep {
-    /// Begins where all partitions end as given, with every entry up to there in the file or unindexed.
-    pub(super) fn new(whole_to: Vec<Offset>) -> Self {
-        Self { after: None, whole_to }
+    /// Begins where all partitions end now: every entry up to there is in the file or unindexed.
+    pub(super) fn new(reader: &CopyReader) -> Self {
+        let end = |known: &KnownPartition| (known.row.key, known.end.load(Ordering::Acquire));
+        Self { after: None, whole_to: reader.partitions.iter().map(end).collect() }
     }
 
     /// Writes, within the open transaction, so many entries more; gives them, and whether the walk is through.
@@ -236,7 +237,6 @@ impl Sweep {
         &mut self,
         connection: &Connection,
         unindexed: &Unindexed,
-        partitions: impl Iterator<Item = PartitionRow>,
         rows_max: usize,
     ) -> Result<(Vec<EntryKey>, bool), LogError> {
         let entries = unindexed.beyond(self.after, rows_max);
@@ -245,22 +245,11 @@ impl Sweep {
         self.after = entries.last().map(|(key, _)| *key).or(self.after);
         let is_through = entries.len() < rows_max;
         if is_through {
-            mark_whole(connection, partitions.zip(self.whole_to.iter().copied()))?;
+            let mut mark = cached(connection, "UPDATE partitions SET indexed_offset = ?2 WHERE key = ?1")?;
+            self.whole_to.iter().try_for_each(|whole| mark.execute(*whole).map(drop)).map_err(file_error)?;
         }
         Ok((entries.into_iter().map(|(key, _)| key).collect(), is_through))
     }
-}
-
-/// Notes, within the open transaction, that the index is whole up to these offsets.
-pub(super) fn mark_whole(
-    connection: &Connection,
-    partitions: impl Iterator<Item = (PartitionRow, Offset)>,
-) -> Result<(), LogError> {
-    let mut mark = cached(connection, "UPDATE partitions SET indexed_offset = ?2 WHERE key = ?1")?;
-    for (partition, whole_to) in partitions {
-        mark.execute((partition.key, whole_to)).map_err(file_error)?;
-    }
-    Ok(())
 }
 
 /// The statements that write entries. What was written by a walk that a crash broke off is there already.
@@ -345,8 +334,7 @@ impl CopyReader {
         let Some(followed) = &self.followed else { return Ok(()) };
         let mut followed = followed.lock().unwrap_or_else(PoisonError::into_inner);
         let moment = connection.unchecked_transaction().map_err(file_error)?;
-        let mut partitions = schema::partitions(&moment)?;
-        partitions.retain(|row| self.index_of(row.partition).is_some());
+        let partitions = self.rows_now(&moment)?;
         let mut news = partitions.clone();
         for (row, known) in news.iter_mut().zip(followed.iter()) {
             row.indexed = row.indexed.max(known.end);

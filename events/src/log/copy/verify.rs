@@ -13,7 +13,7 @@ use super::{
         CopyReader, KeyedCommit, PAGE, cached, chain_of, command_in_file, damaged, last_version_in_file,
         version_in_file,
     },
-    schema::{self, PartitionRow, position_of},
+    schema::{PartitionRow, position_of},
     unindexed::Entries,
 };
 use crate::{
@@ -57,8 +57,7 @@ impl CopyReader {
 
     fn moment(&self, connection: &Connection) -> Result<Moment, LogError> {
         let snapshot = connection.unchecked_transaction().map_err(file_error)?;
-        let mut partitions = schema::partitions(&snapshot)?;
-        partitions.retain(|row| self.index_of(row.partition).is_some());
+        let partitions = self.rows_now(&snapshot)?;
         let unindexed = self.scan_unindexed(&snapshot, &partitions)?;
         let last_stream = snapshot
             .query_row("SELECT coalesce(max(key), 0) FROM streams", [], |row| row.get(0))

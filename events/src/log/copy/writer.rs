@@ -163,12 +163,10 @@ impl CopyWriter {
         };
         if self.sweep.is_none() && are_many() {
             self.book.unindexed_bytes = 0;
-            let ends = reader.partitions.iter().map(|known| known.end.load(Ordering::Acquire));
-            self.sweep = Some(Sweep::new(ends.collect()));
+            self.sweep = Some(Sweep::new(reader));
         }
         let Some(sweep) = &mut self.sweep else { return Ok(Vec::new()) };
-        let partitions = reader.partitions.iter().map(|known| known.row);
-        let (indexed, is_through) = sweep.go_on(&self.connection, &reader.unindexed, partitions, rows_max)?;
+        let (indexed, is_through) = sweep.go_on(&self.connection, &reader.unindexed, rows_max)?;
         if is_through {
             self.sweep = None;
         }
@@ -177,16 +175,12 @@ impl CopyWriter {
 
     /// Makes the file's index whole, in transactions of bounded size; false while it is not. Nothing is added any more.
     pub(super) fn index_rest(&mut self) -> Result<bool, LogError> {
-        let Book { reader, .. } = &self.book;
-        let ends: Vec<_> =
-            reader.partitions.iter().map(|known| (known.row, known.end.load(Ordering::Acquire))).collect();
-        let mut rest = Sweep::new(ends.iter().map(|(_, end)| *end).collect());
         self.run("BEGIN IMMEDIATE")?;
-        let rows = ends.into_iter().map(|(row, _)| row);
+        let reader = &self.book.reader;
         let (indexed, is_through) =
-            rest.go_on(&self.connection, &self.book.reader.unindexed, rows, SWEPT_AT_ONCE)?;
+            Sweep::new(reader).go_on(&self.connection, &reader.unindexed, SWEPT_AT_ONCE)?;
         self.run("COMMIT")?;
-        self.book.reader.unindexed.settle([], &indexed);
+        reader.unindexed.settle([], &indexed);
         Ok(is_through)
     }
 
