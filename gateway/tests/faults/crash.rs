@@ -14,7 +14,7 @@ use crate::{
     driver::{Driver, Trail},
     harness::Client,
     process::Setup,
-    stack::{fresh_databases, mongodb},
+    stack::{databases, fresh_databases, mongodb},
 };
 
 /// How often it is killed, unless `CRASHES` says otherwise.
@@ -44,9 +44,8 @@ async fn what_was_acknowledged_survives_and_happened_once_with_read_models_in_mo
     let _turn = TURN.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let (url, prefix) = (mongodb(), fresh_databases());
-    let mut live = StoreOptions::at(url.as_str());
-    live.mongodb.database_prefix.clone_from(&prefix);
-    killed_again_and_again(&Setup::embedded(folder.path()).on_mongodb(&url, &prefix), &live).await;
+    let setup = Setup::embedded(folder.path()).on_mongodb(&url, &prefix);
+    killed_again_and_again(&setup, &databases(&url, &prefix)).await;
 }
 
 /// Kills the process in the middle of load, then compares what is there with what was acknowledged, and every read model in

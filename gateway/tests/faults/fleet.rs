@@ -1,20 +1,17 @@
 //! Workers over one read store in MongoDB and one log on Kafka, while some of them freeze, die and join: every read model is
 //! in the end what the log makes of it, each scope has one worker, and each worker has its part.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use events::log::LogOptions;
-use projections::{MongoOptions, StoreOptions};
 use serde_json::Value;
 use tokio::sync::watch;
-use workers::rebuild_and_compare;
 
 use crate::{
     TURN, crash,
     driver::{Driver, Trail},
     harness::Client,
     process::{Process, Setup},
-    stack::{brokers, fresh_prefix, mongodb},
+    stack::{brokers, databases, fresh_prefix, mongodb},
 };
 
 const DRIVERS: usize = 4;
@@ -49,22 +46,6 @@ impl Place {
         let process = self.setup(name, role).start().await;
         process.ready().await;
         process
-    }
-
-    /// Folds the gateway's copy of the log anew and compares every document of every read model.
-    async fn is_as_rebuilt(&self, copy: &Path) {
-        let scratch = tempfile::tempdir().unwrap();
-        let log = events::log::open(&LogOptions { read_only: true, ..LogOptions::embedded(copy) }).unwrap();
-        let mongodb = MongoOptions { database_prefix: self.databases.clone(), ..MongoOptions::default() };
-        let live = projections::open(&StoreOptions { mongodb, ..StoreOptions::at(&self.store) }).unwrap();
-        let at = format!("embedded:{}", scratch.path().display());
-        let rebuilt = projections::open(&StoreOptions::at(at)).unwrap();
-        for projection in projections::all() {
-            let (name, log) = (projection.name(), Arc::clone(&log));
-            let compared = rebuild_and_compare(projection, log, live.as_ref(), Arc::clone(&rebuilt), 3).await;
-            let differences: Vec<_> = compared.unwrap().iter().map(ToString::to_string).collect();
-            assert!(differences.is_empty(), "{name}: {differences:#?}");
-        }
     }
 }
 
@@ -118,7 +99,8 @@ async fn of_four_workers_one_is_frozen_two_are_killed_and_one_joins_and_nothing_
     assert!(letters.items().is_empty(), "{}", letters.raw);
     gateway.stop();
     workers.into_iter().for_each(Process::stop);
-    place.is_as_rebuilt(&place.folder.path().join("gateway")).await;
+    let live = databases(&place.store, &place.databases);
+    crash::rebuilt_read_models_are_the_same(&place.folder.path().join("gateway"), &live).await;
 }
 
 /// A gateway runs nothing, and tells who has what all the same.

@@ -10,14 +10,13 @@ use std::{
 };
 
 use http::StatusCode;
-use projections::StoreOptions;
 
 use crate::{
     TURN, crash,
     driver::member,
     harness::{Client, Member, job},
     process::Setup,
-    stack::{Stack, fresh_databases},
+    stack::{Stack, databases, fresh_databases},
 };
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -83,10 +82,7 @@ async fn while_mongodb_is_away_commands_go_on_and_everything_recovers_by_itself(
     let _turn = TURN.lock().await;
     let (stack, prefix) = (Stack::of_three_members().await, fresh_databases());
     let folder = tempfile::tempdir().unwrap();
-    let setup = Setup::embedded(folder.path())
-        .on_mongodb(&stack.brokers, &prefix)
-        .with("READ_STORE__SELECTION_TIMEOUT_MS", "2000")
-        .with("WORKERS__BACKOFF_MAX_MS", "1000");
+    let setup = Setup::embedded(folder.path()).on_mongodb(&stack.brokers, &prefix).quick_to_notice();
     let process = setup.start().await;
     process.ready().await;
     let client = process.client();
@@ -131,9 +127,7 @@ async fn while_mongodb_is_away_commands_go_on_and_everything_recovers_by_itself(
         process.ready().await;
     }
     process.stop();
-    let mut live = StoreOptions::at(stack.brokers.as_str());
-    live.mongodb.database_prefix.clone_from(&prefix);
-    crash::rebuilt_read_models_are_the_same(folder.path(), &live).await;
+    crash::rebuilt_read_models_are_the_same(folder.path(), &databases(&stack.brokers, &prefix)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

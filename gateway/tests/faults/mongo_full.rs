@@ -13,14 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use projections::StoreOptions;
-
 use crate::{
     TURN, crash,
     driver::member,
     mongo_away::{keep_posting, post, until_read, until_refused},
     process::Setup,
-    stack::{fresh_databases, mongodb},
+    stack::{databases, fresh_databases, mongodb},
 };
 
 /// What the disk of a server holds: what it takes from the start, and little more.
@@ -113,10 +111,7 @@ async fn while_the_disk_of_mongodb_is_full_commands_go_on_and_everything_recover
     let disk = SmallDisk::mount();
     let server = Server::start(&disk);
     let (prefix, folder) = (fresh_databases(), tempfile::tempdir().unwrap());
-    let setup = Setup::embedded(folder.path())
-        .on_mongodb(&server.url, &prefix)
-        .with("READ_STORE__SELECTION_TIMEOUT_MS", "2000")
-        .with("WORKERS__BACKOFF_MAX_MS", "1000");
+    let setup = Setup::embedded(folder.path()).on_mongodb(&server.url, &prefix).quick_to_notice();
     let process = setup.start().await;
     process.ready().await;
     let client = process.client();
@@ -154,7 +149,5 @@ async fn while_the_disk_of_mongodb_is_full_commands_go_on_and_everything_recover
     );
     process.ready().await;
     process.stop();
-    let mut live = StoreOptions::at(server.url.as_str());
-    live.mongodb.database_prefix.clone_from(&prefix);
-    crash::rebuilt_read_models_are_the_same(folder.path(), &live).await;
+    crash::rebuilt_read_models_are_the_same(folder.path(), &databases(&server.url, &prefix)).await;
 }

@@ -47,6 +47,11 @@ impl Setup {
             .with("WORKERS__HEARTBEAT_MS", "300")
     }
 
+    /// Soon finds out that its read store is away, and that it is back.
+    pub(crate) fn quick_to_notice(self) -> Self {
+        self.with("READ_STORE__SELECTION_TIMEOUT_MS", "2000").with("WORKERS__BACKOFF_MAX_MS", "1000")
+    }
+
     /// With one more setting.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((format!("GUILDHALL_{name}"), value.to_owned()));

@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use projections::{MongoOptions, StoreOptions};
 use tokio::sync::OnceCell;
 
 /// The brokers of the stack under which the tests run.
@@ -23,6 +24,12 @@ fn of_stack(variable: &str) -> String {
         let missing = std::env::var("GUILDHALL_STACK_MISSING").unwrap_or_else(|_| "there is no stack".into());
         panic!("needs the stack: run the tests under `compose/stack run --only kafka,mongo` ({missing})")
     })
+}
+
+/// The read store in databases at `url` that begin with `prefix`.
+pub(crate) fn databases(url: &str, prefix: &str) -> StoreOptions {
+    let mongodb = MongoOptions { database_prefix: prefix.to_owned(), ..MongoOptions::default() };
+    StoreOptions { mongodb, ..StoreOptions::at(url) }
 }
 
 /// The first word of databases that no other test uses.

@@ -5,6 +5,8 @@
 //! `GUILDHALL_BENCH_COMMITS` says how many commits there are (8000 unless set).
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::float_arithmetic, reason = "a benchmark")]
 
+#[path = "../nobody.rs"]
+mod nobody;
 mod slow;
 
 use std::{
@@ -12,7 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commands::process::ProcessError;
 use events::{
     Category, CommandStamp, CommitBuilder, Id, RecordedEvent, Service, StreamId, Timestamp,
     envelope::CommandHash,
@@ -24,6 +25,7 @@ use events::{
     time::DomainClock,
     vocabulary::jobs::{JobEvent, JobExpired},
 };
+use nobody::Nobody;
 use projections::{
     Applied, ApplyError, Collection, CollectionSpec, Projection, ReadStore, Shape, StoreOptions, View,
 };
@@ -31,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use slow::Slow;
 use tokio::sync::watch;
 use uuid::Uuid;
-use workers::{Processes, RunState, WorkerSettings, Workers, processes::ProcessFuture};
+use workers::{RunState, WorkerSettings, Workers};
 
 const PARTITIONS: u16 = 8;
 const STREAMS: u128 = 400;
@@ -172,20 +174,5 @@ impl Projection for Counts {
         count.events += 1;
         view.put(&COUNTS, &key, &count)?;
         Ok(Applied::Changed)
-    }
-}
-
-/// Process managers are not measured here.
-struct Nobody;
-
-impl Processes for Nobody {
-    fn react<'a>(&'a self, _: &'a RecordedEvent) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
-    fn dispatch<'a>(&'a self, _: &'a projections::steps::OpenStep) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
-    fn fire<'a>(&'a self, _: &'a projections::timers::Timer) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
     }
 }

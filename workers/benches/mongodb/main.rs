@@ -18,6 +18,8 @@
 
 #[path = "../rebuild/history.rs"]
 mod history;
+#[path = "../nobody.rs"]
+mod nobody;
 mod place;
 mod projecting;
 mod rebuild;

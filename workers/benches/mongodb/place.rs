@@ -2,15 +2,16 @@
 
 use std::{path::Path, sync::Arc};
 
-use commands::process::ProcessError;
 use events::{
-    RecordedEvent, Service,
+    Service,
     log::{EventLog, LogOptions, open},
     stream::Partition,
     time::DomainClock,
 };
 use projections::{MongoOptions, Projection, ReadStore, StoreOptions};
-use workers::{Processes, WorkerSettings, Workers, processes::ProcessFuture};
+use workers::{WorkerSettings, Workers};
+
+use crate::nobody::Nobody;
 
 pub(crate) const JOBS: Partition = Partition { service: Service::Jobs, number: 0 };
 
@@ -53,20 +54,5 @@ pub(crate) fn start(
 pub(crate) async fn clear(store: &dyn ReadStore) {
     for (projection, _) in store.origins().await.unwrap() {
         store.drop_projection(&projection).await.unwrap();
-    }
-}
-
-/// Process managers are not measured here.
-struct Nobody;
-
-impl Processes for Nobody {
-    fn react<'a>(&'a self, _: &'a RecordedEvent) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
-    fn dispatch<'a>(&'a self, _: &'a projections::steps::OpenStep) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
-    fn fire<'a>(&'a self, _: &'a projections::timers::Timer) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
     }
 }

@@ -11,6 +11,8 @@
 
 mod history;
 mod money;
+#[path = "../nobody.rs"]
+mod nobody;
 mod recording;
 
 use std::{
@@ -19,13 +21,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commands::process::ProcessError;
 use events::{
     RecordedEvent, Service,
     log::{EventLog, LogOptions, ReadLimit, open},
     stream::{BEFORE_FIRST, Offset, Partition},
     time::DomainClock,
 };
+use nobody::Nobody;
 use projections::{
     BareTable, Projection, ReadStore, Shape, StoreOptions,
     board::Board,
@@ -33,7 +35,7 @@ use projections::{
     money::{journal::entry_of, ledger::Ledger},
 };
 use recording::{Recorded, Recording};
-use workers::{Processes, RunState, WorkerSettings, Workers, processes::ProcessFuture};
+use workers::{RunState, WorkerSettings, Workers};
 
 const JOBS: Partition = Partition { service: Service::Jobs, number: 0 };
 const PAYMENTS: Partition = Partition { service: Service::Payments, number: 0 };
@@ -187,19 +189,4 @@ fn next(log: &Arc<dyn EventLog>, partition: Partition, after: Offset) -> (Vec<Re
     let to = commits.last().unwrap().position.offset;
     let decoded = commits.iter().flat_map(|commit| commit.events().unwrap());
     (decoded.map(|event| event.unwrap()).collect(), to)
-}
-
-/// Process managers are not measured here.
-struct Nobody;
-
-impl Processes for Nobody {
-    fn react<'a>(&'a self, _: &'a RecordedEvent) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
-    fn dispatch<'a>(&'a self, _: &'a projections::steps::OpenStep) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
-    fn fire<'a>(&'a self, _: &'a projections::timers::Timer) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
 }

@@ -5,6 +5,8 @@ pub mod fleet;
 pub mod kafka;
 pub mod market;
 pub mod mongodb;
+#[path = "../../../benches/nobody.rs"]
+mod nobody;
 pub mod projections;
 pub mod provider;
 pub mod rebuilds;
@@ -13,9 +15,8 @@ pub mod till;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use ::projections::{DocumentKey, Json, Projection, ReadStore, StoreOptions};
-use commands::process::ProcessError;
 use events::{
-    Category, CommandStamp, CommitBuilder, Id, RecordedEvent, StreamId, Timestamp, Version,
+    Category, CommandStamp, CommitBuilder, Id, StreamId, Timestamp, Version,
     envelope::{CommandHash, NewCommit},
     ids::{CommandId, JobId},
     log::{EventLog, LogOptions},
@@ -23,7 +24,9 @@ use events::{
     vocabulary::jobs::{JobEvent, JobExpired},
 };
 use uuid::Uuid;
-use workers::{Processes, WorkerSettings, Workers, WorkersStatus, processes::ProcessFuture};
+use workers::{WorkerSettings, Workers, WorkersStatus};
+
+pub use self::nobody::Nobody;
 
 /// How long a condition may take to come true before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -175,19 +178,4 @@ pub async fn until_caught_up(workers: &Workers, log: &dyn EventLog) {
         })
     })
     .await;
-}
-
-/// Process managers that have nothing to do with anything.
-pub struct Nobody;
-
-impl Processes for Nobody {
-    fn react<'a>(&'a self, _: &'a RecordedEvent) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
-    fn dispatch<'a>(&'a self, _: &'a ::projections::steps::OpenStep) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
-    fn fire<'a>(&'a self, _: &'a ::projections::timers::Timer) -> ProcessFuture<'a> {
-        Box::pin(async { Ok::<(), ProcessError>(()) })
-    }
 }
