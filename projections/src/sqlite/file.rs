@@ -16,6 +16,8 @@ use crate::{
 const FORMAT: i64 = 2;
 /// `GHrd` in the file's header: a read store of Guildhall.
 const APPLICATION: i64 = 0x4748_7264;
+/// How long a connection waits for another one.
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 128;
 
@@ -104,7 +106,7 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, Failure> {
 }
 
 fn configure(connection: &Connection, cache_kib: u32) -> Result<(), Failure> {
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_WAIT)?;
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     // Plans do not depend on the values bound: otherwise SQLite prepares some statements anew at every execution.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -175,7 +177,7 @@ pub(super) fn positions(path: &Path) -> Result<Vec<(ProjectionId, Partition, Che
         return Ok(Vec::new());
     }
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_WAIT)?;
     let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if format != FORMAT {
         return Ok(Vec::new());

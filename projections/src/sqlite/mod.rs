@@ -7,6 +7,7 @@ mod file;
 mod query;
 mod table;
 mod threads;
+mod wal;
 mod write;
 
 use std::{path::Path, sync::Arc};

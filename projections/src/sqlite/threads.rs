@@ -1,11 +1,9 @@
-//! Who touches the file: one thread that writes, one that copies the write-ahead log back, a bounded pool that reads.
+//! Who touches the file: one thread that writes, one that copies the write-ahead log back ([`super::wal`]), a bounded pool that
+//! reads.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{SyncSender, sync_channel},
-    },
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -14,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
     Failure, file,
+    wal::Wal,
     write::{self, Placed},
 };
 use crate::{StoreError, options::StoreOptions};
@@ -39,10 +38,10 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn start(path: &Path, options: &StoreOptions) -> Result<Self, StoreError> {
-        let connection = file::open_writer(path, options.writer_cache_kib)?;
-        let wal = Wal::watch(path, options.wal_bytes)?;
+        let mut connection = file::open_writer(path, options.writer_cache_kib)?;
+        let wal = Wal::watch(path, &mut connection, options.wal_bytes)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let thread = spawn("read-store-writer", move || write(connection, queue, &wal))?;
+        let thread = spawn("read-store-writer", move || write(connection, queue, wal))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -86,7 +85,7 @@ impl Drop for Writer {
     }
 }
 
-fn write(mut connection: Connection, mut queue: mpsc::Receiver<Job>, wal: &Wal) {
+fn write(mut connection: Connection, mut queue: mpsc::Receiver<Job>, mut wal: Wal) {
     let mut next = None;
     while let Some(job) = next.take().or_else(|| queue.blocking_recv()) {
         match job {
@@ -112,52 +111,7 @@ fn write(mut connection: Connection, mut queue: mpsc::Receiver<Job>, wal: &Wal) 
     }
 }
 
-/// Keeps the write-ahead log bounded.
-struct Wal {
-    file: PathBuf,
-    bytes_max: u64,
-    wake: SyncSender<()>,
-    /// Held by whoever copies: SQLite turns a second one away instead of letting it wait.
-    copying: Arc<Mutex<()>>,
-}
-
-impl Wal {
-    fn watch(path: &Path, bytes_max: u64) -> Result<Self, StoreError> {
-        let connection = file::open_checkpointer(path)?;
-        let (wake, woken) = sync_channel(1);
-        let copying = Arc::new(Mutex::new(()));
-        let lock = Arc::clone(&copying);
-        spawn("read-store-checkpoints", move || {
-            while woken.recv().is_ok() {
-                copy(&connection, "PASSIVE", &lock);
-            }
-        })?;
-        let mut file = path.as_os_str().to_owned();
-        file.push("-wal");
-        Ok(Self { file: file.into(), bytes_max, wake, copying })
-    }
-
-    fn look(&self, connection: &Connection) {
-        let bytes = std::fs::metadata(&self.file).map_or(0, |file| file.len());
-        if bytes > self.bytes_max.saturating_mul(4) {
-            // The copier cannot catch up with a writer that never pauses: now writes wait.
-            copy(connection, "TRUNCATE", &self.copying);
-        } else if bytes > self.bytes_max {
-            // Full means that it has been woken already.
-            let _ = self.wake.try_send(());
-        }
-    }
-}
-
-fn copy(connection: &Connection, mode: &str, copying: &Mutex<()>) {
-    let _one_at_a_time = copying.lock().unwrap_or_else(PoisonError::into_inner);
-    let sql = format!("PRAGMA wal_checkpoint({mode})");
-    if let Err(error) = connection.query_row(&sql, [], |_| Ok(())) {
-        tracing::warn!(%error, "the read store's write-ahead log could not be copied back; it is tried again");
-    }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map_err(|e| StoreError::Unavailable(format!("no thread: {e}")))
 }
