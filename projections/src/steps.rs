@@ -33,6 +33,23 @@ pub struct OpenStep {
     pub traceparent: Option<String>,
 }
 
+impl OpenStep {
+    /// The step that `event` asks for, if it asks for one.
+    pub fn requested_by(event: &RecordedEvent) -> Option<Self> {
+        match event.payload.step_change() {
+            Some(StepChange::Requested(number)) => Some(Self {
+                stream: event.stream,
+                number,
+                requested_at: event.stamp.time,
+                requested_by: event.id,
+                correlation_id: event.stamp.correlation_id.clone(),
+                traceparent: event.stamp.traceparent.clone(),
+            }),
+            Some(StepChange::Settled(_)) | None => None,
+        }
+    }
+}
+
 /// Steps by stream and number.
 pub const STEPS: Collection<OpenStep> = Collection::new(
     "steps",
@@ -63,20 +80,12 @@ impl Projection for Steps {
         const { &[STEPS.spec] }
     }
     fn apply(&self, event: &RecordedEvent, view: &mut View) -> Result<Applied, ApplyError> {
-        match event.payload.step_change() {
-            None => return Ok(Applied::Skipped("asks for no step and settles none")),
-            Some(StepChange::Requested(number)) => {
-                let step = OpenStep {
-                    stream: event.stream,
-                    number,
-                    requested_at: event.stamp.time,
-                    requested_by: event.id,
-                    correlation_id: event.stamp.correlation_id.clone(),
-                    traceparent: event.stamp.traceparent.clone(),
-                };
-                view.put(&STEPS, &key(event.stream, number), &step)?;
-            }
-            Some(StepChange::Settled(number)) => view.delete(&STEPS, &key(event.stream, number)),
+        if let Some(step) = OpenStep::requested_by(event) {
+            view.place(&STEPS, &key(step.stream, step.number), step);
+        } else if let Some(StepChange::Settled(number)) = event.payload.step_change() {
+            view.delete(&STEPS, &key(event.stream, number));
+        } else {
+            return Ok(Applied::Skipped("asks for no step and settles none"));
         }
         Ok(Applied::Changed)
     }

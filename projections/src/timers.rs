@@ -26,6 +26,17 @@ pub struct Timer {
     pub started_by: EventId,
 }
 
+impl Timer {
+    /// The timers that `event` starts or moves.
+    pub fn started_by(event: &RecordedEvent) -> impl Iterator<Item = Self> {
+        let (stream, started_by) = (event.stream, event.id);
+        event.payload.timer_changes().into_iter().filter_map(move |change| match change {
+            TimerChange::Start { timer, due_at } => Some(Self { stream, timer, due_at, started_by }),
+            TimerChange::Stop { .. } => None,
+        })
+    }
+}
+
 /// Timers by stream and name.
 pub const TIMERS: Collection<Timer> =
     Collection::new("timers", &[Index { name: "by_due_time", fields: &["due_at"] }]);

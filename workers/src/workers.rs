@@ -18,10 +18,12 @@ use crate::{
     clock,
     effects::{Effects, EffectsStatus, OpenEffects},
     fleet::{Fleet, FleetStatus},
-    processes::{DueTimers, Processes, Pump, PumpCell, PumpStatus, Reacting, Share, Steps, Work},
+    processes::{
+        DueTimers, Ear, Processes, Prompter, Pump, PumpCell, PumpStatus, Reacting, Share, Steps, Work,
+    },
     reconciliation::{self, Reconciler},
     requests::Doing,
-    runner::{Handle, Runner, Surroundings, applier::Applier, recent::Recent},
+    runner::{Handle, Runner, Surroundings, applier::Applier, recent::Recent, source::Source},
     settings::WorkerSettings,
     status::{RunnerStatus, describe_metrics},
 };
@@ -108,8 +110,7 @@ impl Workers {
             listings: Listings::default(),
         };
         starting.start_projections();
-        let (steps, timers) = starting.start_processes(&processes);
-        let effects = effects.and_then(|effects| starting.start_effects(effects));
+        let Processing { steps, timers, effects } = starting.start_processes(&processes, effects);
         let tasks = Mutex::new(starting.tasks);
         Self { store, roster, builds, fleet, steps, timers, effects, progress, shutdown, tasks }
     }
@@ -199,42 +200,51 @@ impl Starting {
         self.tasks.spawn(async move { builds.drive(fleet, surroundings.until_end()).await });
     }
 
-    fn start_processes(&mut self, processes: &Arc<dyn Processes>) -> (PumpCell, PumpCell) {
-        let (steps, timers) = (PumpCell::default(), PumpCell::default());
+    fn start_processes(&mut self, processes: &Arc<dyn Processes>, outside: Option<Effects>) -> Processing {
+        let mut processing = Processing::default();
         if self.surroundings.settings.processes {
             self.start_reactor(processes);
             let (store, processes) = (Arc::clone(&self.surroundings.store), Arc::clone(processes));
-            let share = |(name, _): (&'static str, u32)| Share::new(&self.surroundings, name);
+            let steps_share = Share::new(&self.surroundings, steps::ID.0);
+            let timers_share = Share::new(&self.surroundings, timers::ID.0);
             let work = Steps {
                 store: Arc::clone(&store),
                 processes: Arc::clone(&processes),
-                share: share(steps::ID),
+                share: steps_share.clone(),
             };
             let clock = self.surroundings.clock.clone();
-            let due = DueTimers { store, processes, clock, share: share(timers::ID) };
-            self.start_pump(work, self.listings.steps.subscribe(), &steps);
-            self.start_pump(due, self.listings.timers.subscribe(), &timers);
+            let due = DueTimers { store, processes, clock, share: timers_share.clone() };
+            let listings = (self.listings.steps.subscribe(), self.listings.timers.subscribe());
+            let steps = self.start_pump(work, steps_share, listings.0, &processing.steps);
+            let timers = self.start_pump(due, timers_share, listings.1, &processing.timers);
+            let effects = outside.and_then(|outside| self.start_effects(outside, &mut processing));
+            let surroundings = self.surroundings.clone();
+            let log = Arc::clone(&surroundings.log);
+            let source = Source::sharing(log, &surroundings.settings, surroundings.recent.clone());
+            self.tasks.spawn(Prompter { steps, timers, effects, source, surroundings }.run());
         }
         if let Some(fleet) = &self.surroundings.fleet {
             let (fleet, surroundings) = (Arc::clone(fleet), self.surroundings.clone());
             let store = Arc::clone(&surroundings.store);
             self.tasks.spawn(async move { fleet.run(store, surroundings.until_end()).await });
         }
-        (steps, timers)
+        processing
     }
 
     /// Where the process managers of payments work, their effects do.
-    fn start_effects(&mut self, outside: Effects) -> Option<(OpenEffects, PumpCell)> {
+    fn start_effects(&mut self, outside: Effects, processing: &mut Processing) -> Option<Ear<OpenEffects>> {
         let settings = Arc::clone(&self.surroundings.settings);
         // Over a shared read store those carry them out who hold the read model.
-        if !settings.processes || !(settings.shared || settings.works_for(Service::Payments)) {
+        if !(settings.shared || settings.works_for(Service::Payments)) {
             return None;
         }
         let share = Share::new(&self.surroundings, effects::ID.0);
-        let work = OpenEffects::new(Arc::clone(&self.surroundings.store), outside, share, &settings);
+        let store = Arc::clone(&self.surroundings.store);
+        let work = OpenEffects::new(store, outside, share.clone(), &settings);
         let status = PumpCell::default();
-        self.start_pump(work.clone(), self.listings.effects.subscribe(), &status);
-        Some((work, status))
+        let ear = self.start_pump(work.clone(), share, self.listings.effects.subscribe(), &status);
+        processing.effects = Some((work, status));
+        Some(ear)
     }
 
     fn start_reactor(&mut self, processes: &Arc<dyn Processes>) {
@@ -256,10 +266,27 @@ impl Starting {
         self.tasks.spawn(guarded(runner, status));
     }
 
-    fn start_pump<W: Work>(&mut self, work: W, listing: watch::Receiver<u64>, status: &PumpCell) {
-        let pump = Pump::new(work, self.surroundings.clone(), listing, status.clone());
+    /// Gives where the pump hears what is new.
+    fn start_pump<W: Work>(
+        &mut self,
+        work: W,
+        share: Share,
+        listing: watch::Receiver<u64>,
+        status: &PumpCell,
+    ) -> Ear<W> {
+        let (ear, heard) = Ear::new(share, W::open_max(&self.surroundings.settings));
+        let pump = Pump::new(work, self.surroundings.clone(), listing, heard, status.clone());
         self.tasks.spawn(pump.run());
+        ear
     }
+}
+
+/// What process managers have at work.
+#[derive(Default)]
+struct Processing {
+    steps: PumpCell,
+    timers: PumpCell,
+    effects: Option<(OpenEffects, PumpCell)>,
 }
 
 /// Every projection whose letters and checkpoints this process knows of, in order.

@@ -14,12 +14,14 @@ use events::{Event, Id, RecordedEvent, ids::AccountId, keys::KeyRing, vocabulary
 use projections::{steps::OpenStep, timers::Timer};
 
 mod dispatcher;
+mod prompter;
 mod pump;
 mod reactor;
 mod share;
 mod timers;
 
 pub(crate) use dispatcher::Steps;
+pub(crate) use prompter::{Ear, Prompter};
 pub use pump::PumpStatus;
 pub(crate) use pump::{Listed, Pump, PumpCell, Work};
 pub(crate) use reactor::Reacting;

@@ -1,10 +1,11 @@
 //! Issues what a read model lists until it is listed no more: open steps, due timers.
 //!
-//! What was issued stays listed until the projector has heard of its outcome. So the pump remembers what it has
-//! issued, as long as it is listed, and when to try it again: it never spins.
+//! What is new is heard of before it is listed ([`super::prompter`]) and issued at once; the list has what was not heard of, and
+//! is looked at now and then. What was issued stays listed until the projector has heard of its outcome. So the pump
+//! remembers what it has issued, as long as it is listed, and when to try it again: it never spins.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Debug,
     future::Future,
     hash::Hash,
@@ -17,7 +18,7 @@ use metrics::{counter, gauge};
 use projections::StoreError;
 use serde::Serialize;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::{Id, JoinError, JoinSet},
 };
 
@@ -68,6 +69,19 @@ pub(crate) trait Work: Sized + Clone + Send + Sync + 'static {
 /// Pieces of work with their keys, in the order in which they are to be issued.
 pub(crate) type Listed<W> = Vec<(<W as Work>::Key, <W as Work>::Item)>;
 
+/// A piece of work that somebody heard of before it was listed.
+pub(crate) struct Heard<W: Work> {
+    pub(crate) key: W::Key,
+    pub(crate) item: W::Item,
+    /// It is not to be issued before this.
+    pub(crate) not_before: Instant,
+}
+
+/// Between two looks at the list, at least: whatever changes there meanwhile was heard of, or can wait as long.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// What was carried out may come to be listed only now, for a moment: so long it is remembered at least.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
 /// What a pump tells about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PumpStatus {
@@ -99,11 +113,12 @@ impl PumpCell {
 
 /// A piece of work that was issued and may still be listed.
 struct Issued {
-    /// `None` while it is under way.
+    /// `None` while it is under way, or waits for room.
     again_at: Option<Instant>,
     backoff: Backoff,
     /// How often it went through.
     times: u32,
+    remembered_until: Instant,
 }
 
 /// See the module.
@@ -112,8 +127,15 @@ pub(crate) struct Pump<W: Work> {
     surroundings: Surroundings,
     /// Changes when the read model does.
     listing: watch::Receiver<u64>,
+    heard: mpsc::Receiver<Heard<W>>,
     status: PumpCell,
     prepared: bool,
+    /// When the list is looked at next.
+    look_at: Instant,
+    looked_at: Option<Instant>,
+    /// What is to be issued, by when and in which order it came.
+    waiting: BTreeMap<(Instant, u64), (W::Key, W::Item)>,
+    came: u64,
     issued: HashMap<W::Key, Issued>,
     under_way: JoinSet<Result<(), ProcessError>>,
     /// Which piece of work each task is: one that panics cannot tell.
@@ -125,10 +147,24 @@ impl<W: Work> Pump<W> {
         work: W,
         surroundings: Surroundings,
         listing: watch::Receiver<u64>,
+        heard: mpsc::Receiver<Heard<W>>,
         status: PumpCell,
     ) -> Self {
-        let (issued, under_way, keys) = (HashMap::new(), JoinSet::new(), HashMap::new());
-        Self { work, surroundings, listing, status, prepared: false, issued, under_way, keys }
+        Self {
+            work,
+            surroundings,
+            listing,
+            heard,
+            status,
+            prepared: false,
+            look_at: Instant::now(),
+            looked_at: None,
+            waiting: BTreeMap::new(),
+            came: 0,
+            issued: HashMap::new(),
+            under_way: JoinSet::new(),
+            keys: HashMap::new(),
+        }
     }
 
     fn settings(&self) -> &WorkerSettings {
@@ -139,27 +175,32 @@ impl<W: Work> Pump<W> {
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::new(self.settings());
         while !self.surroundings.ends() {
-            self.listing.borrow_and_update();
-            let pause = match self.round().await {
-                Ok(pause) => {
-                    backoff.reset();
-                    pause
-                }
-                Err(error) => {
-                    tracing::warn!(kind = W::KIND, %error, "the read model cannot be looked at");
-                    self.status.lock().trouble = Some(error.to_string());
-                    backoff.pause()
-                }
-            };
-            self.wait(pause).await;
+            if Instant::now() >= self.look_at {
+                self.listing.borrow_and_update();
+                let pause = match self.look().await {
+                    Ok(pause) => {
+                        backoff.reset();
+                        pause
+                    }
+                    Err(error) => {
+                        tracing::warn!(kind = W::KIND, %error, "the read model cannot be looked at");
+                        self.status.lock().trouble = Some(error.to_string());
+                        backoff.pause()
+                    }
+                };
+                let now = Instant::now();
+                (self.look_at, self.looked_at) = (now + pause, Some(now));
+            }
+            self.issue_waiting();
+            self.wait().await;
         }
         while let Some(ended) = self.under_way.join_next_with_id().await {
             self.ended(ended);
         }
     }
 
-    /// Issues what is listed and not issued yet, as far as there is room; how long to wait for the next round.
-    async fn round(&mut self) -> Result<Duration, StoreError> {
+    /// Takes in what is listed and not issued yet; how long to wait for the next look.
+    async fn look(&mut self) -> Result<Duration, StoreError> {
         if !self.prepared {
             self.work.prepare().await?;
             self.prepared = true;
@@ -167,40 +208,80 @@ impl<W: Work> Pump<W> {
         let listed = self.work.list(W::open_max(self.settings()).max(1)).await?;
         self.status.lock().listed = listed.len() as u64;
         gauge!("guildhall_process_issues_open", "kind" => W::KIND).set(listed.len() as f64);
-        let keys: HashSet<&W::Key> = listed.iter().map(|(key, _)| key).collect();
-        self.issued.retain(|key, issued| issued.again_at.is_none() || keys.contains(key));
         let now = Instant::now();
+        let keys: HashSet<&W::Key> = listed.iter().map(|(key, _)| key).collect();
+        self.issued.retain(|key, issued| {
+            issued.again_at.is_none() || issued.remembered_until > now || keys.contains(key)
+        });
         let poll = Duration::from_millis(self.settings().poll_interval_ms);
         let mut pause = self.work.idle().await?.unwrap_or(poll).min(poll);
         for (key, item) in listed {
-            // What finds no room is issued when something under way ends, which wakes us.
-            if self.under_way.len() >= W::concurrency_max(self.settings()).max(1) {
-                return Ok(poll);
-            }
-            let issued = self.issued.get(&key);
-            match issued.map(|issued| issued.again_at) {
+            match self.issued.get(&key).map(|issued| issued.again_at) {
                 Some(None) => {}
                 Some(Some(again_at)) if again_at > now => pause = pause.min(again_at - now),
-                Some(Some(_)) | None => match self.work.admit(&key) {
-                    Ok(()) => self.issue(key, item),
-                    Err(wait) => pause = pause.min(wait),
-                },
+                Some(Some(_)) | None => self.take(key, item, now),
             }
         }
         Ok(pause.max(Duration::from_millis(1)))
     }
 
-    fn issue(&mut self, key: W::Key, item: W::Item) {
+    /// What is new, unless there is so much of it that the list is the better place.
+    fn hear(&mut self, heard: Heard<W>) {
+        if self.waiting.len() < W::open_max(self.settings()) && !self.issued.contains_key(&heard.key) {
+            self.take(heard.key, heard.item, heard.not_before);
+            let mut status = self.status.lock();
+            status.listed = status.listed.max((self.waiting.len() + self.under_way.len()) as u64);
+        }
+    }
+
+    /// This is to be issued, `not_before` that.
+    fn take(&mut self, key: W::Key, item: W::Item, not_before: Instant) {
         let backoff = Backoff::new(&self.surroundings.settings);
-        let fresh = || Issued { again_at: None, backoff, times: 0 };
+        let fresh = || Issued { again_at: None, backoff, times: 0, remembered_until: not_before };
         self.issued.entry(key.clone()).or_insert_with(fresh).again_at = None;
+        self.came += 1;
+        self.waiting.insert((not_before, self.came), (key, item));
+    }
+
+    /// Issues what waits, as far as there is room.
+    fn issue_waiting(&mut self) {
+        let now = Instant::now();
+        while self.has_room()
+            && let Some(first) = self.waiting.first_entry()
+            && first.key().0 <= now
+        {
+            let (key, item) = first.remove();
+            match self.work.admit(&key) {
+                Ok(()) => self.issue(key, item),
+                Err(wait) => {
+                    let Some(issued) = self.issued.get_mut(&key) else { continue };
+                    issued.again_at = Some(now + wait);
+                    self.look_by(now + wait);
+                }
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.under_way.len() < W::concurrency_max(self.settings()).max(1)
+    }
+
+    fn issue(&mut self, key: W::Key, item: W::Item) {
         let work = self.work.clone();
         let task = self.under_way.spawn(async move { work.issue(item).await });
         self.keys.insert(task.id(), key);
     }
 
-    async fn wait(&mut self, pause: Duration) {
+    /// The list is to be looked at by then, though not all the time.
+    fn look_by(&mut self, time: Instant) {
+        let soonest = self.looked_at.map_or(time, |looked_at| looked_at + LOOK_PAUSE);
+        self.look_at = self.look_at.min(time.max(soonest));
+    }
+
+    async fn wait(&mut self) {
         let surroundings = self.surroundings.clone();
+        let next = self.waiting.first_key_value().filter(|_| self.has_room()).map(|((time, _), _)| *time);
+        let until = next.map_or(self.look_at, |next| next.min(self.look_at));
         tokio::select! {
             Some(ended) = self.under_way.join_next_with_id() => {
                 self.ended(ended);
@@ -209,9 +290,15 @@ impl<W: Work> Pump<W> {
                     self.ended(ended);
                 }
             }
+            Some(heard) = self.heard.recv() => {
+                self.hear(heard);
+                while let Ok(heard) = self.heard.try_recv() {
+                    self.hear(heard);
+                }
+            }
             // Without a projector in this process nothing changes here, and the pause decides.
-            Ok(()) = self.listing.changed() => {}
-            () = tokio::time::sleep(pause) => {}
+            Ok(()) = self.listing.changed() => self.look_by(Instant::now()),
+            () = tokio::time::sleep_until(until.into()) => {}
             () = surroundings.until_end() => {}
         }
     }
@@ -257,6 +344,9 @@ impl<W: Work> Pump<W> {
                 longest
             }
         };
-        issued.again_at = Some(Instant::now() + pause);
+        drop(status);
+        let now = Instant::now();
+        (issued.again_at, issued.remembered_until) = (Some(now + pause), now + REMEMBERED);
+        self.look_by(now + pause);
     }
 }

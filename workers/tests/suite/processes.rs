@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use commands::process::ProcessError;
@@ -104,6 +105,10 @@ fn start(
 }
 
 async fn append_to_hire(house: &House, number: u128, events: Vec<HireEvent>) -> StreamId {
+    append_to_hire_at(house, number, events, Timestamp::now()).await
+}
+
+async fn append_to_hire_at(house: &House, number: u128, events: Vec<HireEvent>, time: Timestamp) -> StreamId {
     let stream = StreamId::new(HireEvent::CATEGORY, HireId::from_uuid(Uuid::from_u128(number)));
     assert_eq!(stream.category, Category::Hire);
     let mut builder = CommitBuilder::new(stream, house.log.head(stream).unwrap() + 1);
@@ -114,7 +119,7 @@ async fn append_to_hire(house: &House, number: u128, events: Vec<HireEvent>) -> 
         causation_id: None,
         actor: "system".to_owned(),
         traceparent: None,
-        time: Timestamp::now(),
+        time,
     };
     builder.push(&stamp, &events);
     house.log.append(builder.finish().unwrap()).await.unwrap();
@@ -221,6 +226,50 @@ async fn more_steps_than_may_be_under_way_are_all_issued() {
     let workers = start(&house, &managers, &DomainClock::new(), narrow);
     until_status(&workers, "all are done", |status| status.steps.done == 20).await;
     assert_eq!(managers.dispatched.lock().unwrap().len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_new_is_issued_before_it_is_listed_and_what_is_old_is_left_to_the_list() {
+    let house = House::new();
+    let managers = Arc::new(Recording::default());
+    // Nothing is ever listed.
+    let unlisted = WorkerSettings { projectors: false, ..settings() };
+    let _workers = start(&house, &managers, &DomainClock::new(), unlisted);
+    let dispatched = || managers.dispatched.lock().unwrap().clone();
+    let mut hires = 0;
+    // What was there when the prompter began is nothing to it.
+    while dispatched().is_empty() {
+        hires += 1;
+        append_to_hire(&house, hires, vec![requested(1)]).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let an_hour_ago = Timestamp::now().plus_millis(-3_600_000);
+    let old = append_to_hire_at(&house, 1_000, vec![requested(1)], an_hour_ago).await;
+    let due_at = Timestamp::now().plus_millis(200);
+    let soon = HireTimerStarted { timer: "soon".to_owned(), due_at }.into();
+    let new = append_to_hire(&house, 1_001, vec![requested(1), soon, requested(2)]).await;
+    until("the new one is issued", || async { dispatched().contains(&(new, 2)) }).await;
+    until("its timer fires", || async { !managers.fired.lock().unwrap().is_empty() }).await;
+    assert!(Timestamp::now() >= due_at);
+    assert!(dispatched().iter().all(|(stream, _)| *stream != old), "{:?}", dispatched());
+    assert!(!dispatched().contains(&(new, 1)), "the last one stands for those before it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_heard_of_and_is_listed_is_issued_once() {
+    let house = House::new();
+    let managers = Arc::new(Recording::default());
+    let patient = WorkerSettings { reissue_after_ms: 60_000, ..settings() };
+    let workers = start(&house, &managers, &DomainClock::new(), patient);
+    for number in 0..50 {
+        append_to_hire(&house, number, vec![requested(1)]).await;
+    }
+    until_caught_up(&workers, house.log.as_ref()).await;
+    until_status(&workers, "all are done and listed", |status| {
+        status.steps.done >= 50 && status.steps.listed == 50
+    })
+    .await;
+    assert_eq!(managers.dispatched.lock().unwrap().len(), 50);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
