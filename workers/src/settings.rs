@@ -38,6 +38,9 @@ pub struct WorkerSettings {
     pub batch_commits_max: usize,
     /// A batch ends with the commit whose body exceeds this many bytes together with those before it.
     pub batch_bytes_max: usize,
+    /// A runner that has caught up rests for twice as long as its last batch took, and this long at most, milliseconds, while
+    /// what is new gathers; 0: never.
+    pub rest_max_ms: u64,
     /// Bodies of the commits that were appended last and are kept decoded, once for all runners of this process, bytes.
     pub recent_bytes_max: usize,
     /// Documents that all projectors of this process together remember between their transactions, bytes, roughly.
@@ -127,6 +130,7 @@ impl Default for WorkerSettings {
             test_clock: true,
             batch_commits_max: 2048,
             batch_bytes_max: 2 * 1024 * 1024,
+            rest_max_ms: 10,
             recent_bytes_max: 8 * 1024 * 1024,
             documents_remembered_bytes_max: 64 * 1024 * 1024,
             followers_max: 256,

@@ -62,6 +62,7 @@ async fn tell(
 
 impl Applier for Reacting {
     const FOLDS_EARLY: bool = false;
+    const RESTS: bool = false;
 
     fn id(&self) -> &ProjectionId {
         &self.id

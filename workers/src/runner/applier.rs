@@ -27,6 +27,9 @@ pub(crate) trait Applier: Send + Sync + 'static {
     /// A batch may be applied before the one in front of it is committed: it has no effect but its writes.
     const FOLDS_EARLY: bool;
 
+    /// What it does is waited for by readers alone, who do not mind a few milliseconds when there is much to do.
+    const RESTS: bool;
+
     /// Under which name it keeps its documents, checkpoints and letters.
     fn id(&self) -> &ProjectionId;
 
@@ -62,6 +65,7 @@ pub(crate) trait Applier: Send + Sync + 'static {
 
 impl Applier for Folding {
     const FOLDS_EARLY: bool = true;
+    const RESTS: bool = true;
 
     fn id(&self) -> &ProjectionId {
         self.id()

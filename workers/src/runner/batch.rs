@@ -19,6 +19,9 @@ use crate::{
 /// The reason under which events of unknown types are skipped.
 pub(crate) const UNKNOWN_TYPE: &str = "unknown type";
 
+/// Offsets behind a batch from which on a runner counts as far behind.
+const BEHIND_FAR: Offset = 256;
+
 /// How far a batch could be folded.
 pub(super) enum Folded {
     /// To its end.
@@ -131,8 +134,9 @@ impl<A: Applier> Runner<A> {
             let last = batch.commits.iter().rev().find(|commit| commit.position.partition == *partition);
             *offset = last.map_or(*offset, |commit| commit.position.offset);
         }
-        // The ends are in the same order.
-        if after.iter().zip(&batch.ends).any(|((_, offset), (_, end))| offset < end) {
+        // The ends are in the same order. What is just being appended is better read when there is more of it.
+        let much = |((_, offset), (_, end)): (&(_, Offset), &(_, Offset))| offset + BEHIND_FAR < *end;
+        if after.iter().zip(&batch.ends).any(much) {
             after.sort_by_key(|(partition, _)| *partition);
             self.ahead.begin(&self.source, rotated(after, rotation));
         }

@@ -6,7 +6,11 @@
 //! Everything a runner does is one of its turns ([`progress`]), redrives of letters included, so nothing it decides
 //! can be overtaken by another runner, or by itself.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use events::{
     Offset, Partition, Timestamp,
@@ -95,6 +99,9 @@ pub(crate) struct Handle {
 
 /// How long a runner waits for a copy of the log that lags before it looks again.
 const BEHIND_PAUSE: Duration = Duration::from_millis(100);
+
+/// A runner rests so many times as long as it worked.
+const REST_FACTOR: u32 = 2;
 
 /// Requests that may wait for a runner.
 const REQUESTS_MAX: usize = 64;
@@ -303,8 +310,12 @@ impl<A: Applier> Runner<A> {
                 Some(_) => Did::Nothing,
                 None => self.redrive(&mut progress).await?,
             };
+            let began = Instant::now();
             let applied = self.apply_next(&mut progress).await?;
             backoff.reset();
+            if matches!(applied, Did::Something) {
+                self.rest(began.elapsed()).await;
+            }
             if matches!((redriven, applied), (Did::Nothing, Did::Nothing)) {
                 self.status.set_state(RunState::Waiting);
                 self.wait(&progress, &mut changes).await;
@@ -378,6 +389,15 @@ impl<A: Applier> Runner<A> {
                 () = surroundings.until_end() => {}
             }
             return;
+        }
+    }
+
+    /// After a batch that took so long, and behind which there was little more: the busier everything is, the longer a runner
+    /// leaves what is new to gather, since a few large batches cost less than many small ones.
+    async fn rest(&self, took: Duration) {
+        if A::RESTS && self.early.is_none() && !self.ahead.has_begun() {
+            let longest = Duration::from_millis(self.surroundings.settings.rest_max_ms);
+            self.pause((took * REST_FACTOR).min(longest)).await;
         }
     }
 

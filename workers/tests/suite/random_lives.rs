@@ -50,6 +50,7 @@ impl Life {
             redrive_run_events_max: random.random_range(1..6),
             // Nothing, a commit or two, or all there is.
             recent_bytes_max: [0, 3_000, 1 << 20][random.random_range(0..3)],
+            rest_max_ms: [0, 1, 10][random.random_range(0..3)],
             ..settings()
         };
         let projections = vec![Arc::clone(&trails) as Arc<dyn Projection>];
