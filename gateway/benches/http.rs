@@ -82,9 +82,8 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 fn print(round: u64, name: &str, measured: &Measured) {
-    let Measured { answered, rate, p50_ms, p99_ms } = measured;
     let round = if round == 0 { "warm-up".to_owned() } else { format!("round {round}") };
-    println!("{round}: {name}: {answered} answered, {rate:.0}/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms");
+    println!("{round}: {name}: {measured}");
 }
 
 fn settings(folder: &std::path::Path, log: &str) -> Settings {

@@ -24,6 +24,13 @@ pub struct Measured {
     pub p99_ms: f64,
 }
 
+impl std::fmt::Display for Measured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { answered, rate, p50_ms, p99_ms } = self;
+        write!(f, "{answered} answered, {rate:.0}/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms")
+    }
+}
+
 /// One request, whole, as bytes on the wire.
 pub fn post(path: &str, token: &str, key: Option<uuid::Uuid>, body: &str) -> Vec<u8> {
     let key = key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
@@ -39,7 +46,7 @@ pub fn post(path: &str, token: &str, key: Option<uuid::Uuid>, body: &str) -> Vec
 /// `requests_max` were sent.
 ///
 /// # Panics
-/// When a connection breaks or an answer has not the status 201.
+/// When a connection breaks, or the status of an answer is none of success.
 pub async fn closed_loop(
     address: SocketAddr,
     connections: usize,
@@ -78,38 +85,57 @@ async fn client(
     requests_max: u64,
     request: impl Fn() -> Vec<u8>,
 ) -> Vec<Duration> {
-    let mut stream = TcpStream::connect(address).await.expect("the server listens");
-    stream.set_nodelay(true).expect("a socket option");
+    let mut connection = Connection::open(address).await;
     let mut latencies = Vec::new();
-    let mut buffer = Vec::with_capacity(16 * 1024);
     while Instant::now() < until && (latencies.len() as u64) < requests_max {
         let bytes = request();
         let sent = Instant::now();
-        stream.write_all(&bytes).await.expect("the connection holds");
-        read_answer(&mut stream, &mut buffer).await;
+        connection.ask(&bytes).await;
         latencies.push(sent.elapsed());
     }
     latencies
 }
 
-/// Reads one answer with a `content-length`, and checks its status.
-async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
-    buffer.clear();
-    loop {
-        let read = stream.read_buf(buffer).await.expect("the connection holds");
-        assert!(read > 0, "the server closed the connection: {}", String::from_utf8_lossy(buffer));
-        let Some(end) = find(buffer, b"\r\n\r\n") else { continue };
-        let head = std::str::from_utf8(&buffer[..end]).expect("headers are text");
-        let length: usize = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .and_then(|digits| digits.trim().parse().ok())
-            .expect("answers have a content-length");
-        if buffer.len() < end + 4 + length {
-            continue;
-        }
-        assert!(head.starts_with("HTTP/1.1 201"), "{}", String::from_utf8_lossy(buffer));
-        return;
+/// A connection that is kept open.
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// # Panics
+    /// When nobody listens.
+    pub async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        stream.set_nodelay(true).expect("a socket option");
+        Self { stream, buffer: Vec::with_capacity(16 * 1024) }
+    }
+
+    /// The body of the answer to a request.
+    ///
+    /// # Panics
+    /// When the connection breaks, or the answer's status is none of success.
+    pub async fn ask(&mut self, request: &[u8]) -> &[u8] {
+        self.stream.write_all(request).await.expect("the connection holds");
+        self.buffer.clear();
+        let body = loop {
+            let read = self.stream.read_buf(&mut self.buffer).await.expect("the connection holds");
+            let text = || String::from_utf8_lossy(&self.buffer);
+            assert!(read > 0, "the server closed the connection: {}", text());
+            let Some(end) = find(&self.buffer, b"\r\n\r\n") else { continue };
+            let head = std::str::from_utf8(&self.buffer[..end]).expect("headers are text");
+            let length: usize = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .and_then(|digits| digits.trim().parse().ok())
+                .expect("answers have a content-length");
+            if self.buffer.len() < end + 4 + length {
+                continue;
+            }
+            assert!(head.starts_with("HTTP/1.1 20"), "{}", text());
+            break end + 4;
+        };
+        &self.buffer[body..]
     }
 }
 

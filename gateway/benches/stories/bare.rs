@@ -6,7 +6,7 @@ use std::{
 };
 
 use commands::{
-    Actor, Request,
+    Actor, Executor, Request,
     test_clock::{TestClock, TestClockCommand},
 };
 use events::{
@@ -16,23 +16,21 @@ use events::{
 };
 use uuid::Uuid;
 
-use super::house::House;
-
 /// Streams that count as spread.
 const STREAMS: usize = 10_000;
 
 /// Commands a second of so many clients, each with one under way.
-pub(super) async fn measure(house: &Arc<House>, clients: u64, round: Duration) -> f64 {
+pub(super) async fn measure(executor: &Executor, clients: usize, round: Duration) -> f64 {
     let streams: Arc<[TestClockId]> = (0..STREAMS).map(|_| TestClockId::from_uuid(Uuid::now_v7())).collect();
     let began = Instant::now();
-    let tasks: Vec<_> = (0..usize::try_from(clients).unwrap())
+    let tasks: Vec<_> = (0..clients)
         .map(|client| {
-            let (house, streams) = (Arc::clone(house), Arc::clone(&streams));
+            let (executor, streams) = (executor.clone(), Arc::clone(&streams));
             tokio::spawn(async move {
                 let mut number = client * STREAMS / 64;
                 let mut done = 0_u64;
                 while began.elapsed() < round {
-                    house.executor.execute(request(streams[number % STREAMS])).await.unwrap();
+                    executor.execute(request(streams[number % STREAMS])).await.unwrap();
                     (number, done) = (number + 31, done + 1);
                 }
                 done

@@ -7,10 +7,10 @@ use std::{
 
 use events::{
     Service, StreamId,
-    envelope::parse_body,
-    log::{EventLog, ReadLimit},
+    log::{EventLog, ReadLimit, StoredCommit},
     stream::Partition,
 };
+use serde::Deserialize;
 use tokio::sync::oneshot;
 
 /// What was appended.
@@ -36,15 +36,28 @@ impl Tally {
     }
 }
 
-/// Which event of a stream: its name, and how many of that name there are then.
-type Wanted = (StreamId, &'static str);
+/// What the listener looks at of an event.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type", borrow)]
+    event_type: &'a str,
+    commandid: &'a str,
+}
+
+/// Which event of a stream: its name, and the how many-eth of that name, from 1.
+type Wanted = (&'static str, usize);
+
+#[derive(Default)]
+struct Stream {
+    /// How many events of each name there are.
+    heard: HashMap<Box<str>, usize>,
+    waiting: Vec<(Wanted, oneshot::Sender<()>)>,
+}
 
 #[derive(Default)]
 struct State {
     tally: Tally,
-    /// Events that somebody may come to wait for, and that were heard before.
-    seen: HashMap<StreamId, Vec<Box<str>>>,
-    waiting: HashMap<Wanted, oneshot::Sender<()>>,
+    streams: HashMap<StreamId, Stream>,
 }
 
 /// See the module.
@@ -81,9 +94,7 @@ impl Heard {
             let read = tokio::task::spawn_blocking(move || {
                 let limit = ReadLimit { commits: 1000, bytes: 1 << 20 };
                 let commits = log.read(partition, after, limit).unwrap();
-                for commit in &commits {
-                    heard.hear(&commit.body);
-                }
+                commits.iter().for_each(|commit| heard.hear(commit));
                 commits.last().map_or(after, |commit| commit.position.offset)
             });
             after = read.await.unwrap();
@@ -91,39 +102,41 @@ impl Heard {
         after
     }
 
-    fn hear(&self, body: &[u8]) {
-        let events = parse_body(body).unwrap();
+    fn hear(&self, commit: &StoredCommit) {
+        let events: Vec<Line<'_>> = serde_json::from_slice(&commit.body).unwrap();
         let mut state = self.0.lock().unwrap();
-        let mut last = None;
+        let State { tally, streams } = &mut *state;
+        let stream = streams.entry(commit.stream).or_default();
+        let mut last = "";
         for event in &events {
             let name = event.event_type.rsplit('.').next().unwrap();
-            let State { tally, seen, waiting } = &mut *state;
             tally.events += 1;
             tally.steps += u64::from(name.ends_with("StepRequested"));
             tally.receipts += u64::from(name == "ReceiptRecorded");
-            if last != Some(event.commandid) {
+            if last != event.commandid {
                 tally.commands += 1;
-                last = Some(event.commandid);
+                last = event.commandid;
             }
-            let known = waiting.keys().find(|(stream, wanted)| *stream == event.subject && *wanted == name);
-            match known.copied() {
+            let times = stream.heard.entry(name.into()).or_default();
+            *times += 1;
+            let is_due = |(wanted, nth): &Wanted| *wanted == name && *nth <= *times;
+            for (_, waiting) in stream.waiting.extract_if(.., |(wanted, _)| is_due(wanted)) {
                 // Whoever waited may be gone.
-                Some(wanted) => drop(waiting.remove(&wanted).map(|waiting| waiting.send(()))),
-                None => seen.entry(event.subject).or_default().push(name.into()),
+                let _ = waiting.send(());
             }
         }
     }
 
-    /// Returns when this event was appended to the stream. One that is waited for is heard of once.
-    pub(super) async fn until(&self, stream: StreamId, name: &'static str) {
+    /// Returns when the `nth` event of this name was appended to the stream.
+    pub(super) async fn until(&self, stream: StreamId, name: &'static str, nth: usize) {
         let heard = {
             let mut state = self.0.lock().unwrap();
-            let seen = state.seen.get(&stream).is_some_and(|names| names.iter().any(|seen| **seen == *name));
-            if seen {
+            let stream = state.streams.entry(stream).or_default();
+            if stream.heard.get(name).is_some_and(|times| *times >= nth) {
                 return;
             }
             let (sender, heard) = oneshot::channel();
-            state.waiting.insert((stream, name), sender);
+            stream.waiting.push(((name, nth), sender));
             heard
         };
         heard.await.unwrap();
@@ -131,12 +144,5 @@ impl Heard {
 
     pub(super) fn tally(&self) -> Tally {
         self.0.lock().unwrap().tally
-    }
-
-    /// Nobody waits any more, and what was heard is nothing to those to come.
-    pub(super) fn forget(&self) {
-        let mut state = self.0.lock().unwrap();
-        state.seen.clear();
-        state.waiting.clear();
     }
 }

@@ -1,0 +1,79 @@
+//! The two servers that are measured: all of the product in one process, and a gateway where nothing runs by itself.
+
+use std::net::{SocketAddr, TcpListener};
+
+use gateway::{
+    house::{House, Server},
+    routes, server,
+    settings::{Layers, Origin},
+};
+use sandbox::{Sandbox, Timing, WebhookTarget};
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+/// All of the product, on the embedded log, with a payment provider of its own beside it.
+pub(super) struct Whole {
+    pub(super) server: Server,
+    sandbox: Sandbox,
+    _folder: TempDir,
+}
+
+/// A gateway without workers.
+pub(super) struct Bare {
+    pub(super) address: SocketAddr,
+    pub(super) house: House,
+    _folder: TempDir,
+}
+
+impl Whole {
+    pub(super) async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The provider has to know the server's address, and the server the provider's.
+        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let known = layers(&folder).settings().unwrap().payments;
+        let target = format!("http://{listen}/webhooks/sandbox");
+        let sandbox = Sandbox::start(sandbox::Settings {
+            webhook: Some(WebhookTarget::new(&target, known.webhook_secrets.clone()).unwrap()),
+            // A provider that answers as fast as it can.
+            timing: Timing { answer_delay_ms: 0, ..Timing::default() },
+            ..sandbox::Settings::new(known.api_key.expose_secret().into())
+        });
+        let sandbox = sandbox.await.unwrap();
+        let mut layers = layers(&folder);
+        let mut set = |key: &str, value: &str| layers.set(key, value, Origin::Given).unwrap();
+        set("listen", &listen.to_string());
+        set("payments.url", &format!("http://{}", sandbox.address()));
+        let mut settings = layers.settings().unwrap();
+        // Nothing waits on the clock.
+        (settings.policy.money.earnings_hold_ms, settings.policy.money.payout_batch_every_ms) = (1, 1);
+        let server = Server::start(settings).await.unwrap();
+        Self { server, sandbox, _folder: folder }
+    }
+
+    pub(super) async fn close(self) {
+        self.server.stop().await;
+        self.sandbox.stop().await;
+    }
+}
+
+impl Bare {
+    pub(super) async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let house = House::open(layers(&folder).settings().unwrap()).await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = house.app.clone();
+        tokio::spawn(async move {
+            let http = app.settings.http.clone();
+            server::serve(listener, routes::router(app), &http, std::future::pending()).await;
+        });
+        Self { address, house, _folder: folder }
+    }
+}
+
+fn layers(folder: &TempDir) -> Layers {
+    let mut layers = Layers::defaults();
+    layers.set("data", folder.path().display().to_string(), Origin::Given).unwrap();
+    layers.set("listen", "127.0.0.1:0", Origin::Given).unwrap();
+    layers
+}
