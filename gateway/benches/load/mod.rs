@@ -11,6 +11,10 @@ use tokio::{
     task::JoinSet,
 };
 
+/// The product's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a round of load came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Measured {
