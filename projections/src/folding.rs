@@ -1,10 +1,16 @@
 //! Folds events into the documents of a projection, reading the store as seldom as possible.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
-use events::RecordedEvent;
+use events::{RecordedEvent, ids::EventId};
 
-use crate::{Applied, ApplyError, DocumentKey, Projection, ProjectionId, ReadStore, StoreError, View, Write};
+use crate::{
+    Applied, ApplyError, DocumentKey, Projection, ProjectionId, ReadStore, StoreError, View, Write,
+    view::Changes,
+};
 
 /// Why an event was not folded in. The documents are as if it had not been there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +35,16 @@ pub struct Folding {
     id: ProjectionId,
     store: Arc<dyn ReadStore>,
     view: View,
+    foreseen: Foreseen,
+}
+
+/// What became of events that were applied as soon as they were expected, since no document was missing.
+#[derive(Default)]
+struct Foreseen {
+    /// Those whose turn has not come, in order.
+    events: VecDeque<(EventId, Applied)>,
+    /// What all of them make.
+    changes: Changes,
 }
 
 /// How often the events of a batch are asked what they need before they are applied. Most need one document; an event
@@ -56,7 +72,8 @@ impl Folding {
         store: Arc<dyn ReadStore>,
         remembered_bytes_max: usize,
     ) -> Self {
-        Self { projection, id, store, view: View::remembering(remembered_bytes_max) }
+        let (view, foreseen) = (View::remembering(remembered_bytes_max), Foreseen::default());
+        Self { projection, id, store, view, foreseen }
     }
 
     /// What is folded.
@@ -70,18 +87,39 @@ impl Folding {
     }
 
     /// Loads what these events will ask for when they are applied, many documents at once: applies them, only to hear
-    /// what is missing. What is not heard of this way is loaded when its turn comes. What the batch has made so far is
-    /// dropped.
+    /// what is missing. What is not heard of this way is loaded when its turn comes. When nothing is missing and nothing fails,
+    /// that was all there is to do. What the batch has made so far is dropped.
+    ///
+    /// The events are applied next, all of them in this order, up to the first that fails; or [`Folding::discard`] comes first.
     ///
     /// # Errors
     /// What the store says.
     pub async fn expect(&mut self, events: &[&RecordedEvent]) -> Result<(), StoreError> {
-        self.view.discard();
-        let mut waiting: Vec<&RecordedEvent> = events.to_vec();
-        for _ in 0..ROUNDS {
+        self.discard();
+        let mut missing = BTreeSet::new();
+        let (mut waiting, mut whole) = (Vec::new(), true);
+        for event in events {
+            match self.view.attempt(self.projection.as_ref(), event) {
+                Ok(applied) => self.foreseen.events.push_back((event.id, applied)),
+                Err(ApplyError::Poison(_)) => whole = false,
+                Err(ApplyError::Missing(key)) => {
+                    missing.insert(key);
+                    waiting.push(*event);
+                    whole = false;
+                }
+            }
+        }
+        if whole {
+            self.foreseen.changes = self.view.take_changes();
+            return Ok(());
+        }
+        for _ in 1..ROUNDS {
+            if missing.is_empty() {
+                break;
+            }
+            self.load(std::mem::take(&mut missing).into_iter().collect()).await?;
             // An event that has to wait for a document is passed over, so what comes behind it may fail in ways that
             // mean nothing: only what is missing counts.
-            let mut missing = BTreeSet::new();
             waiting.retain(|event| match self.view.attempt(self.projection.as_ref(), event) {
                 Err(ApplyError::Missing(key)) => {
                     missing.insert(key);
@@ -89,12 +127,11 @@ impl Folding {
                 }
                 Ok(_) | Err(ApplyError::Poison(_)) => false,
             });
-            if missing.is_empty() {
-                break;
-            }
+        }
+        if !missing.is_empty() {
             self.load(missing.into_iter().collect()).await?;
         }
-        self.view.discard();
+        self.discard();
         Ok(())
     }
 
@@ -102,7 +139,17 @@ impl Folding {
     ///
     /// # Errors
     /// See [`FoldError`].
+    ///
+    /// # Panics
+    /// When others were expected, and not [discarded](Folding::discard).
     pub async fn apply(&mut self, event: &RecordedEvent) -> Result<Applied, FoldError> {
+        if let Some((expected, applied)) = self.foreseen.events.pop_front() {
+            assert_eq!(expected, event.id, "events are applied in the order in which they were expected");
+            if self.foreseen.events.is_empty() {
+                self.view.set_changes(std::mem::take(&mut self.foreseen.changes));
+            }
+            return Ok(applied);
+        }
         for _ in 0..DOCUMENTS_PER_EVENT_MAX {
             match self.view.attempt(self.projection.as_ref(), event) {
                 Ok(applied) => return Ok(applied),
@@ -123,10 +170,11 @@ impl Folding {
 
     /// Drops what the batch has made so far, as if none of its events had been applied.
     pub fn discard(&mut self) {
+        self.foreseen = Foreseen::default();
         self.view.discard();
     }
 
-    /// Every document that the batch has changed, in key order, once for each.
+    /// Every document that the batch has changed, in key order, once for each. Of what was expected all was applied, or nothing.
     pub fn writes(&mut self) -> Vec<Write> {
         self.view.writes()
     }
@@ -149,6 +197,7 @@ impl Folding {
 
     /// Forgets every document: the store may hold something else by now.
     pub fn forget(&mut self) {
+        self.foreseen = Foreseen::default();
         self.view.forget();
     }
 }

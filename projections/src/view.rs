@@ -103,9 +103,12 @@ struct Known {
     batch: u64,
 }
 
+/// What events have made of documents.
+pub(crate) type Changes = HashMap<DocumentKey, Change>;
+
 /// What the batch has made of one document.
 #[derive(Debug)]
-struct Change {
+pub(crate) struct Change {
     state: State,
     /// Bytes of its text, once it was serialised.
     text_bytes: usize,
@@ -128,7 +131,7 @@ pub struct View {
     /// Counts the batches.
     batch: u64,
     /// What the batch has made so far.
-    changed: HashMap<DocumentKey, Change>,
+    changed: Changes,
     /// What the event under way has made so far; the last one counts.
     pending: Vec<(DocumentKey, State)>,
 }
@@ -275,6 +278,16 @@ impl View {
     pub fn settle(&mut self) {
         self.assume();
         self.trim();
+    }
+
+    /// What the events of this batch have made, as if they had not.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// These are what the events of this batch have made.
+    pub(crate) fn set_changes(&mut self, changes: Changes) {
+        self.changed = changes;
     }
 
     /// Forgets what the events of this batch have made; what was loaded stays known.

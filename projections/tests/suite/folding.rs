@@ -6,15 +6,15 @@ use std::sync::{
 };
 
 use events::{
-    RecordedEvent,
+    RecordedEvent, Service,
     ids::{AccountId, BidId, JobId},
     stream::Partition,
     vocabulary::jobs::{BidWithdrawn, JobEdited},
 };
 use projections::{
-    Applied, Batch, Checkpoint, CollectionSpec, DocumentKey, FoldError, Folding, Json, Page, Projection,
-    ProjectionId, Query, ReadStore, StoreError, bids_by_job::BidsByJob, job_detail::JobDetails,
-    my_jobs::MyJobs,
+    Applied, ApplyError, Batch, Checkpoint, CollectionSpec, DocumentKey, FoldError, Folding, Json, Page,
+    Projection, ProjectionId, Query, ReadStore, Shape, StoreError, View, bids_by_job::BidsByJob,
+    job_detail::JobDetails, my_jobs::MyJobs,
 };
 
 use crate::{
@@ -158,6 +158,60 @@ async fn what_a_batch_made_is_gone_when_it_is_discarded_or_another_is_expected()
     apply_all(&mut folding, &first).await;
     folding.expect(&[&story.events[1]]).await.unwrap();
     assert!(folding.writes().is_empty());
+}
+
+/// Folds titles, and counts how often it is asked.
+#[derive(Default)]
+struct Asked(AtomicUsize);
+
+impl Projection for Asked {
+    fn name(&self) -> &'static str {
+        MyJobs.name()
+    }
+    fn version(&self) -> u32 {
+        MyJobs.version()
+    }
+    fn topics(&self) -> &'static [Service] {
+        MyJobs.topics()
+    }
+    fn shape(&self) -> Shape {
+        MyJobs.shape()
+    }
+    fn collections(&self) -> &'static [CollectionSpec] {
+        MyJobs.collections()
+    }
+    fn apply(&self, event: &RecordedEvent, view: &mut View) -> Result<Applied, ApplyError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        MyJobs.apply(event, view)
+    }
+}
+
+#[tokio::test]
+async fn events_to_which_nothing_is_missing_are_applied_once_and_come_to_the_same() {
+    let (store, story) = (Arc::new(MemoryStore::default()), many_jobs());
+    let asked = Arc::new(Asked::default());
+    let mut once = Folding::new(Arc::clone(&asked) as Arc<dyn Projection>, Arc::clone(&store) as _, 1 << 20);
+    let mut plain = folding(MyJobs, &store);
+    let events: Vec<&RecordedEvent> = story.events.iter().collect();
+    let results = apply_all(&mut once, &events).await;
+    assert_eq!(asked.0.load(Ordering::Relaxed), events.len());
+    for (event, result) in events.iter().zip(results) {
+        assert_eq!(plain.apply(event).await, result);
+    }
+    assert_eq!(once.writes(), plain.writes());
+}
+
+#[tokio::test]
+async fn what_was_expected_and_discarded_may_be_applied_in_part() {
+    let (store, story) = (Arc::new(MemoryStore::default()), many_jobs());
+    let mut folding = folding(MyJobs, &store);
+    let events: Vec<&RecordedEvent> = story.events.iter().collect();
+    folding.expect(&events).await.unwrap();
+    assert_eq!(folding.apply(events[0]).await, Ok(Applied::Changed));
+    assert!(folding.writes().is_empty(), "all of what was expected, or nothing");
+    folding.discard();
+    assert_eq!(folding.apply(events[0]).await, Ok(Applied::Changed));
+    assert_eq!(folding.writes().len(), 1);
 }
 
 #[tokio::test]

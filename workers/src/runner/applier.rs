@@ -39,12 +39,12 @@ pub(crate) trait Applier: Send + Sync + 'static {
     /// See [`projections::Projection::halt_on_failure`].
     fn halt_on_failure(&self) -> bool;
 
-    /// Drops what the transaction under way would write, not what was expected.
+    /// Drops what the transaction under way would write, as if nothing had been applied or expected; what was loaded stays.
     fn discard(&mut self);
 
     /// These events come next, in this order, as far as none of them fails. A chance to load or to do at once what
-    /// [`Applier::apply`] would do one by one. None: what was expected before is void. Drops what the transaction under
-    /// way would write.
+    /// [`Applier::apply`] would do one by one: all of them are applied, or [`Applier::discard`] comes first. None: what was
+    /// expected before is void. Drops what the transaction under way would write.
     fn expect(&mut self, events: &[&RecordedEvent]) -> impl Future<Output = Result<(), Trouble>> + Send;
 
     /// Applies one event.

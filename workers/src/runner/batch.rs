@@ -155,6 +155,7 @@ impl<A: Applier> Runner<A> {
         };
         if to > 0 {
             // Folding is repeatable, so what stands before is folded again, alone.
+            self.applier.discard();
             match self.fold(progress, &commits[..to]).await? {
                 Folded::Whole(whole) => self.commit_batch(progress, *whole, false).await?,
                 Folded::Up { because, .. } => return Err(because),
@@ -175,7 +176,13 @@ impl<A: Applier> Runner<A> {
         commits: &[Arc<DecodedCommit>],
     ) -> Result<(), Trouble> {
         let mut expected = Vec::new();
+        // What cannot be read may come to stand in the way of what is expected.
+        let mut certain = true;
         for item in commits.iter().flat_map(|commit| &commit.items) {
+            certain &= match item {
+                Item::Event(_) => true,
+                Item::Unreadable(unreadable) => unreadable.is_foreign(),
+            };
             if let Item::Event(event) = item {
                 let key_of = |event: &_| self.applier.sequence_key(event);
                 let free = progress.blocked.is_empty()
@@ -185,15 +192,19 @@ impl<A: Applier> Runner<A> {
                 }
             }
         }
-        self.applier.expect(&expected).await
+        self.applier.expect(&expected).await?;
+        if !certain {
+            self.applier.discard();
+        }
+        Ok(())
     }
 
+    /// Folds what was announced just now, or the beginning of it once what came of that was discarded.
     pub(super) async fn fold(
         &mut self,
         progress: &Progress,
         commits: &[Arc<DecodedCommit>],
     ) -> Result<Folded, Trouble> {
-        self.applier.discard();
         let (mut draft, mut verdicts) = (Draft::default(), Verdicts::default());
         let mut rate = self.rate.clone();
         let mut heads = 0;

@@ -256,7 +256,7 @@ async fn workers_that_die_again_and_again_on_a_failing_store_still_tell_the_stor
                 0 => market.workers_on(FaultyStore::random(store, seed * 1000 + lives, 10)),
                 _ => market.workers_on(FaultyStore::crash(store, 100 + lives * 50, seed == 1)),
             };
-            tokio::time::sleep(Duration::from_millis(30 + 10 * lives)).await;
+            tokio::time::sleep(Duration::from_millis(2 + 8 * lives)).await;
             drop(workers);
             lives += 1;
         }
