@@ -45,6 +45,10 @@ const ABREAST: usize = 250;
 /// The page cache of the bare table, KiB: as much as the read store's writer has.
 const CACHE_KIB: u32 = 8192;
 
+/// The product's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() {
     let jobs =
