@@ -30,6 +30,8 @@ use crate::{
 const NEWS: Duration = Duration::from_secs(10);
 /// A timer that is due later than this is left to the list.
 const SOON: Duration = Duration::from_secs(1);
+/// How often it is looked which partitions are this process's, and how soon after trouble.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Commits read at once from which on the prompter counts as overwhelmed, and goes on behind the last one there is.
 const TOO_MANY: usize = 1000;
 
@@ -63,48 +65,82 @@ pub(crate) struct Prompter {
     pub(crate) surroundings: Surroundings,
 }
 
+/// Where the prompter is.
+#[derive(Default)]
+struct Places {
+    /// Of the partitions of which anything is issued here, what has been read.
+    reached: Vec<(Partition, Offset)>,
+    /// When it was found out which these are.
+    found_at: Option<Instant>,
+}
+
 impl Prompter {
     /// Runs until the end of the process.
     pub(crate) async fn run(self) {
         let mut changes = self.surroundings.log.changes();
-        let mut places: Option<Vec<(Partition, Offset)>> = None;
+        let mut places = Places::default();
         while !self.surroundings.ends() {
             changes.borrow_and_update();
             match self.go_on(&mut places).await {
                 Ok(true) => {}
                 Ok(false) => tokio::select! {
                     Ok(()) = changes.changed() => {}
+                    () = tokio::time::sleep(AGAIN) => {}
                     () = self.surroundings.until_end() => {}
                 },
                 Err(trouble) => {
                     // Whatever cannot be read is the runners' to complain about.
                     tracing::debug!(?trouble, "nobody is prompted");
-                    places = None;
-                    let pause = Duration::from_millis(self.surroundings.settings.poll_interval_ms);
-                    let _ = tokio::time::timeout(pause, self.surroundings.until_end()).await;
+                    places = Places::default();
+                    let _ = tokio::time::timeout(AGAIN, self.surroundings.until_end()).await;
                 }
             }
         }
     }
 
     /// Whether there was anything.
-    async fn go_on(&self, places: &mut Option<Vec<(Partition, Offset)>>) -> Result<bool, Trouble> {
-        let after = match places.take() {
-            Some(after) => after,
-            None => self.source.ends(self.surroundings.log.partitions()).await?,
-        };
-        let batch = self.source.next(after.clone()).await?;
+    async fn go_on(&self, places: &mut Places) -> Result<bool, Trouble> {
+        if places.found_at.is_none_or(|found_at| found_at.elapsed() >= AGAIN) {
+            self.find_places(places).await?;
+        }
+        // No partition has to wait for a busier one to end.
+        if !places.reached.is_empty() {
+            places.reached.rotate_left(1);
+        }
+        let batch = self.source.next(places.reached.clone()).await?;
         self.prompt(&batch.commits);
-        let mut reached = if batch.commits.len() < TOO_MANY { after } else { batch.ends };
+        if batch.commits.len() >= TOO_MANY {
+            places.reached = batch.ends;
+            return Ok(true);
+        }
         for commit in &batch.commits {
-            for (partition, offset) in &mut reached {
+            for (partition, offset) in &mut places.reached {
                 if *partition == commit.position.partition {
                     *offset = commit.position.offset.max(*offset);
                 }
             }
         }
-        *places = Some(reached);
         Ok(!batch.commits.is_empty())
+    }
+
+    /// What others have held until now is read from its end on.
+    async fn find_places(&self, places: &mut Places) -> Result<(), Trouble> {
+        let partitions = self.surroundings.log.partitions().into_iter();
+        let ours: Vec<Partition> = partitions.filter(|partition| self.is_ours(*partition)).collect();
+        places.reached.retain(|(partition, _)| ours.contains(partition));
+        let is_new = |partition: &Partition| places.reached.iter().all(|(known, _)| known != partition);
+        let new: Vec<Partition> = ours.into_iter().filter(is_new).collect();
+        if !new.is_empty() {
+            places.reached.extend(self.source.ends(new).await?);
+        }
+        places.found_at = Some(Instant::now());
+        Ok(())
+    }
+
+    fn is_ours(&self, partition: Partition) -> bool {
+        self.steps.share.has_partition(partition)
+            || self.timers.share.has_partition(partition)
+            || self.effects.as_ref().is_some_and(|ear| ear.share.has_partition(partition))
     }
 
     fn prompt(&self, commits: &[Arc<DecodedCommit>]) {
@@ -126,7 +162,7 @@ impl Prompter {
                 let wait = Duration::from_millis(u64::try_from(wait).map_or(0, |wait| wait + 1));
                 if wait <= SOON {
                     let key = (timer.stream, timer.timer.clone(), timer.due_at);
-                    self.timers.tell(timer.stream, key, timer, now + wait);
+                    self.timers.tell(timer.stream, key, timer, Instant::now() + wait);
                 }
             }
             if let (Some(ear), Some(effect)) = (&self.effects, OpenEffect::intended_by(event)) {

@@ -29,7 +29,7 @@ pub(crate) trait Work: Sized + Clone + Send + Sync + 'static {
     /// Tells two pieces of work apart; the same piece has the same key at every listing.
     type Key: Clone + Debug + Eq + Hash + Send + Sync + 'static;
     /// A piece of work.
-    type Item: Send + 'static;
+    type Item: Clone + Send + 'static;
     /// `step`, `timer` or `effect`, for logs and metrics.
     const KIND: &'static str;
 
@@ -77,10 +77,11 @@ pub(crate) struct Heard<W: Work> {
     pub(crate) not_before: Instant,
 }
 
-/// Between two looks at the list, at least: whatever changes there meanwhile was heard of, or can wait as long.
+/// Between two looks at the list, unless something is known to come up sooner: whatever changes there meanwhile was heard of,
+/// or can wait as long.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
-/// What was carried out may come to be listed only now, for a moment: so long it is remembered at least.
-const REMEMBERED: Duration = Duration::from_secs(1);
+/// So many times as many pieces as are looked at in one round are remembered once they were issued.
+const REMEMBERED_FACTOR: usize = 8;
 
 /// What a pump tells about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -111,15 +112,17 @@ impl PumpCell {
     }
 }
 
-/// A piece of work that was issued and may still be listed.
+/// A piece of work that was issued and may still be listed, or come to be.
 struct Issued {
-    /// `None` while it is under way, or waits for room.
+    /// `None` while it is in hand: it waits, or is under way.
     again_at: Option<Instant>,
     backoff: Backoff,
     /// How often it went through.
     times: u32,
-    remembered_until: Instant,
 }
+
+/// What is listed, and how long nothing new comes up by itself.
+type Found<W> = (Listed<W>, Option<Duration>);
 
 /// See the module.
 pub(crate) struct Pump<W: Work> {
@@ -133,13 +136,16 @@ pub(crate) struct Pump<W: Work> {
     /// When the list is looked at next.
     look_at: Instant,
     looked_at: Option<Instant>,
+    /// The look that is under way, if any: whatever it takes, what is new goes on.
+    looking: JoinSet<Result<Found<W>, StoreError>>,
+    looks: Backoff,
     /// What is to be issued, by when and in which order it came.
     waiting: BTreeMap<(Instant, u64), (W::Key, W::Item)>,
     came: u64,
     issued: HashMap<W::Key, Issued>,
     under_way: JoinSet<Result<(), ProcessError>>,
     /// Which piece of work each task is: one that panics cannot tell.
-    keys: HashMap<Id, W::Key>,
+    pieces: HashMap<Id, (W::Key, W::Item)>,
 }
 
 impl<W: Work> Pump<W> {
@@ -152,18 +158,20 @@ impl<W: Work> Pump<W> {
     ) -> Self {
         Self {
             work,
-            surroundings,
             listing,
             heard,
             status,
             prepared: false,
             look_at: Instant::now(),
             looked_at: None,
+            looking: JoinSet::new(),
+            looks: Backoff::new(&surroundings.settings),
             waiting: BTreeMap::new(),
             came: 0,
             issued: HashMap::new(),
             under_way: JoinSet::new(),
-            keys: HashMap::new(),
+            pieces: HashMap::new(),
+            surroundings,
         }
     }
 
@@ -173,23 +181,9 @@ impl<W: Work> Pump<W> {
 
     /// Runs until the end of the process, then waits for what is under way.
     pub(crate) async fn run(mut self) {
-        let mut backoff = Backoff::new(self.settings());
         while !self.surroundings.ends() {
-            if Instant::now() >= self.look_at {
-                self.listing.borrow_and_update();
-                let pause = match self.look().await {
-                    Ok(pause) => {
-                        backoff.reset();
-                        pause
-                    }
-                    Err(error) => {
-                        tracing::warn!(kind = W::KIND, %error, "the read model cannot be looked at");
-                        self.status.lock().trouble = Some(error.to_string());
-                        backoff.pause()
-                    }
-                };
-                let now = Instant::now();
-                (self.look_at, self.looked_at) = (now + pause, Some(now));
+            if self.looking.is_empty() && Instant::now() >= self.look_at {
+                self.begin_look();
             }
             self.issue_waiting();
             self.wait().await;
@@ -199,45 +193,86 @@ impl<W: Work> Pump<W> {
         }
     }
 
-    /// Takes in what is listed and not issued yet; how long to wait for the next look.
-    async fn look(&mut self) -> Result<Duration, StoreError> {
-        if !self.prepared {
-            self.work.prepare().await?;
-            self.prepared = true;
-        }
-        let listed = self.work.list(W::open_max(self.settings()).max(1)).await?;
-        self.status.lock().listed = listed.len() as u64;
-        gauge!("guildhall_process_issues_open", "kind" => W::KIND).set(listed.len() as f64);
-        let now = Instant::now();
-        let keys: HashSet<&W::Key> = listed.iter().map(|(key, _)| key).collect();
-        self.issued.retain(|key, issued| {
-            issued.again_at.is_none() || issued.remembered_until > now || keys.contains(key)
+    fn begin_look(&mut self) {
+        self.listing.borrow_and_update();
+        let (work, prepared) = (self.work.clone(), self.prepared);
+        let open_max = self.open_max();
+        self.looking.spawn(async move {
+            if !prepared {
+                work.prepare().await?;
+            }
+            let listed = work.list(open_max).await?;
+            Ok((listed, work.idle().await?))
         });
+    }
+
+    fn looked(&mut self, found: Result<Result<Found<W>, StoreError>, JoinError>) {
+        let now = Instant::now();
+        self.looked_at = Some(now);
+        let broke_off = |error: JoinError| Err(StoreError::Unavailable(format!("a look broke off: {error}")));
+        let pause = match found.unwrap_or_else(broke_off) {
+            Ok((listed, idle)) => {
+                self.prepared = true;
+                self.looks.reset();
+                self.take_in(listed, idle, now)
+            }
+            Err(error) => {
+                tracing::warn!(kind = W::KIND, %error, "the read model cannot be looked at");
+                self.status.lock().trouble = Some(error.to_string());
+                self.forget_all_but(&HashSet::new(), now);
+                self.looks.pause()
+            }
+        };
+        self.look_at = now + pause;
+    }
+
+    /// Takes in what is listed and not issued yet; how long to wait for the next look.
+    fn take_in(&mut self, listed: Listed<W>, idle: Option<Duration>, now: Instant) -> Duration {
+        let keys: HashSet<W::Key> = listed.iter().map(|(key, _)| key.clone()).collect();
+        self.forget_all_but(&keys, now);
         let poll = Duration::from_millis(self.settings().poll_interval_ms);
-        let mut pause = self.work.idle().await?.unwrap_or(poll).min(poll);
+        let mut pause = poll;
         for (key, item) in listed {
             match self.issued.get(&key).map(|issued| issued.again_at) {
                 Some(None) => {}
-                Some(Some(again_at)) if again_at > now => pause = pause.min(again_at - now),
+                Some(Some(again_at)) if again_at > now => {
+                    pause = pause.min((again_at - now).max(LOOK_PAUSE));
+                }
                 Some(Some(_)) | None => self.take(key, item, now),
             }
         }
-        Ok(pause.max(Duration::from_millis(1)))
+        let unlisted =
+            self.issued.iter().filter(|(key, issued)| issued.again_at.is_none() && !keys.contains(key));
+        let open = keys.len() + unlisted.count();
+        self.status.lock().listed = open as u64;
+        gauge!("guildhall_process_issues_open", "kind" => W::KIND).set(open as f64);
+        pause.min(idle.unwrap_or(poll)).max(Duration::from_millis(1))
+    }
+
+    /// What is neither listed nor in hand is remembered until it might be issued again: it may come to be listed only now, for a
+    /// moment. When that is too much, the list has to do.
+    fn forget_all_but(&mut self, listed: &HashSet<W::Key>, now: Instant) {
+        let all = self.issued.len() <= self.open_max() * REMEMBERED_FACTOR;
+        self.issued.retain(|key, issued| {
+            issued.again_at.is_none_or(|again_at| all && again_at > now) || listed.contains(key)
+        });
     }
 
     /// What is new, unless there is so much of it that the list is the better place.
     fn hear(&mut self, heard: Heard<W>) {
-        if self.waiting.len() < W::open_max(self.settings()) && !self.issued.contains_key(&heard.key) {
+        if self.waiting.len() < self.open_max() && !self.issued.contains_key(&heard.key) {
             self.take(heard.key, heard.item, heard.not_before);
-            let mut status = self.status.lock();
-            status.listed = status.listed.max((self.waiting.len() + self.under_way.len()) as u64);
+            self.status.lock().listed += 1;
+        }
+        if self.issued.len() > self.open_max() * REMEMBERED_FACTOR {
+            self.forget_all_but(&HashSet::new(), Instant::now());
         }
     }
 
     /// This is to be issued, `not_before` that.
     fn take(&mut self, key: W::Key, item: W::Item, not_before: Instant) {
         let backoff = Backoff::new(&self.surroundings.settings);
-        let fresh = || Issued { again_at: None, backoff, times: 0, remembered_until: not_before };
+        let fresh = || Issued { again_at: None, backoff, times: 0 };
         self.issued.entry(key.clone()).or_insert_with(fresh).again_at = None;
         self.came += 1;
         self.waiting.insert((not_before, self.came), (key, item));
@@ -253,13 +288,19 @@ impl<W: Work> Pump<W> {
             let (key, item) = first.remove();
             match self.work.admit(&key) {
                 Ok(()) => self.issue(key, item),
+                // Until then it may come to nothing: the list knows.
                 Err(wait) => {
-                    let Some(issued) = self.issued.get_mut(&key) else { continue };
-                    issued.again_at = Some(now + wait);
+                    if let Some(issued) = self.issued.get_mut(&key) {
+                        issued.again_at = Some(now + wait);
+                    }
                     self.look_by(now + wait);
                 }
             }
         }
+    }
+
+    fn open_max(&self) -> usize {
+        W::open_max(self.settings()).max(1)
     }
 
     fn has_room(&self) -> bool {
@@ -267,9 +308,9 @@ impl<W: Work> Pump<W> {
     }
 
     fn issue(&mut self, key: W::Key, item: W::Item) {
-        let work = self.work.clone();
-        let task = self.under_way.spawn(async move { work.issue(item).await });
-        self.keys.insert(task.id(), key);
+        let (work, piece) = (self.work.clone(), item.clone());
+        let task = self.under_way.spawn(async move { work.issue(piece).await });
+        self.pieces.insert(task.id(), (key, item));
     }
 
     /// The list is to be looked at by then, though not all the time.
@@ -281,7 +322,11 @@ impl<W: Work> Pump<W> {
     async fn wait(&mut self) {
         let surroundings = self.surroundings.clone();
         let next = self.waiting.first_key_value().filter(|_| self.has_room()).map(|((time, _), _)| *time);
-        let until = next.map_or(self.look_at, |next| next.min(self.look_at));
+        // A look that is under way ends by itself.
+        let look_at = self.looking.is_empty().then_some(self.look_at);
+        let until = next.into_iter().chain(look_at).min();
+        let poll = Duration::from_millis(self.settings().poll_interval_ms);
+        let until = until.unwrap_or_else(|| Instant::now() + poll);
         tokio::select! {
             Some(ended) = self.under_way.join_next_with_id() => {
                 self.ended(ended);
@@ -296,6 +341,7 @@ impl<W: Work> Pump<W> {
                     self.hear(heard);
                 }
             }
+            Some(found) = self.looking.join_next() => self.looked(found),
             // Without a projector in this process nothing changes here, and the pause decides.
             Ok(()) = self.listing.changed() => self.look_by(Instant::now()),
             () = tokio::time::sleep_until(until.into()) => {}
@@ -309,19 +355,19 @@ impl<W: Work> Pump<W> {
             // It may panic again, but what else is under way has nothing to do with it.
             Err(error) => (error.id(), Err(ProcessError::Poison(format!("it broke off: {error}")))),
         };
-        let key = self.keys.remove(&id).expect("every task is noted when it is spawned, and ends once");
-        self.settle(&key, result);
+        let piece = self.pieces.remove(&id).expect("every task is noted when it is spawned, and ends once");
+        self.settle(piece, result);
     }
 
-    fn settle(&mut self, key: &W::Key, result: Result<(), ProcessError>) {
+    fn settle(&mut self, (key, item): (W::Key, W::Item), result: Result<(), ProcessError>) {
         let verdict = match &result {
             Ok(()) => "done",
             Err(ProcessError::Retry(_)) => "retried",
             Err(ProcessError::Poison(_)) => "poisoned",
         };
         counter!("guildhall_process_issues_total", "kind" => W::KIND, "verdict" => verdict).increment(1);
-        let longest = Duration::from_millis(self.settings().backoff_max_ms);
-        let Some(issued) = self.issued.get_mut(key) else { return };
+        let Some(issued) = self.issued.get_mut(&key) else { return };
+        let now = Instant::now();
         let mut status = self.status.lock();
         let pause = match result {
             Ok(()) => {
@@ -335,18 +381,20 @@ impl<W: Work> Pump<W> {
                 tracing::warn!(kind = W::KIND, ?key, %reason, "tried again later");
                 status.retried += 1;
                 status.trouble = Some(reason);
-                issued.backoff.pause()
+                let pause = issued.backoff.pause();
+                drop(status);
+                // It stays in hand, listed or not: when nobody waits for it any more, there is nothing to do.
+                return self.take(key, item, now + pause);
             }
             Err(ProcessError::Poison(reason)) => {
                 tracing::error!(kind = W::KIND, ?key, %reason, "cannot be carried out");
                 status.poisoned += 1;
                 status.trouble = Some(reason);
-                longest
+                Duration::from_millis(self.surroundings.settings.backoff_max_ms)
             }
         };
+        issued.again_at = Some(now + pause);
         drop(status);
-        let now = Instant::now();
-        (issued.again_at, issued.remembered_until) = (Some(now + pause), now + REMEMBERED);
         self.look_by(now + pause);
     }
 }

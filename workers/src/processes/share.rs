@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use events::{StreamId, log::EventLog};
+use events::{Partition, StreamId, log::EventLog};
 use projections::{Page, PageRequest, StoreError};
 
 use crate::{fleet::Fleet, runner::Surroundings, settings::WorkerSettings};
@@ -35,8 +35,16 @@ impl Share {
     /// Whether what this stream asks for is issued here.
     pub(crate) fn has(&self, stream: StreamId) -> bool {
         match &self.fleet {
-            Some(fleet) => fleet.holds(self.listing, &self.log.partition_of(stream).to_string()),
+            Some(_) => self.has_partition(self.log.partition_of(stream)),
             None => self.settings.works_for(stream.category.service()),
+        }
+    }
+
+    /// Whether what any stream of this partition asks for is issued here.
+    pub(crate) fn has_partition(&self, partition: Partition) -> bool {
+        match &self.fleet {
+            Some(fleet) => fleet.holds(self.listing, &partition.to_string()),
+            None => self.settings.works_for(partition.service),
         }
     }
 

@@ -53,6 +53,15 @@ impl Work for DueTimers {
         Ok(next.items.into_iter().next().map(|timer| Duration::from_millis(until(timer))))
     }
 
+    /// Whoever heard of it counted by another clock.
+    fn admit(&self, (_, _, due_at): &Self::Key) -> Result<(), Duration> {
+        let early = due_at.millis_since(self.clock.now());
+        match u64::try_from(early) {
+            Ok(early) if early > 0 => Err(Duration::from_millis(early)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     async fn issue(&self, timer: Timer) -> Result<(), ProcessError> {
         self.processes.fire(&timer).await
     }

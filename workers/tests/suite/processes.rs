@@ -256,6 +256,29 @@ async fn what_is_new_is_issued_before_it_is_listed_and_what_is_old_is_left_to_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_heard_of_and_failed_is_tried_again_and_counts_as_open_though_it_is_not_listed() {
+    let house = House::new();
+    let managers = Arc::new(Recording::default());
+    let unlisted = WorkerSettings { projectors: false, ..settings() };
+    let workers = start(&house, &managers, &DomainClock::new(), unlisted);
+    let mut hires = 0;
+    while managers.dispatched.lock().unwrap().is_empty() {
+        hires += 1;
+        append_to_hire(&house, hires, vec![requested(1)]).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    *managers.step_failures.lock().unwrap() = 3;
+    let hire = append_to_hire(&house, 1_000, vec![requested(1)]).await;
+    let tries = || managers.dispatched.lock().unwrap().iter().filter(|(stream, _)| *stream == hire).count();
+    until("the fourth try", || async { tries() == 4 }).await;
+    let endless = StreamId::new(HireEvent::CATEGORY, HireId::from_uuid(Uuid::from_u128(1_001)));
+    *managers.endless.lock().unwrap() = Some(endless);
+    append_to_hire(&house, 1_001, vec![requested(1)]).await;
+    until_status(&workers, "the endless one alone is open", |status| status.steps.listed == 1).await;
+    assert_eq!(tries(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_heard_of_and_is_listed_is_issued_once() {
     let house = House::new();
     let managers = Arc::new(Recording::default());
