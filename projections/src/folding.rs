@@ -97,10 +97,10 @@ impl Folding {
     pub async fn expect(&mut self, events: &[&RecordedEvent]) -> Result<(), StoreError> {
         self.discard();
         let mut missing = BTreeSet::new();
-        let (mut waiting, mut whole) = (Vec::new(), true);
+        let (mut waiting, mut applied_all, mut whole) = (Vec::new(), VecDeque::new(), true);
         for event in events {
             match self.view.attempt(self.projection.as_ref(), event) {
-                Ok(applied) => self.foreseen.events.push_back((event.id, applied)),
+                Ok(applied) => applied_all.push_back((event.id, applied)),
                 Err(ApplyError::Poison(_)) => whole = false,
                 Err(ApplyError::Missing(key)) => {
                     missing.insert(key);
@@ -110,7 +110,7 @@ impl Folding {
             }
         }
         if whole {
-            self.foreseen.changes = self.view.take_changes();
+            self.foreseen = Foreseen { events: applied_all, changes: self.view.take_changes() };
             return Ok(());
         }
         for _ in 1..ROUNDS {

@@ -17,7 +17,8 @@ use crate::StoreError;
 
 /// Pages of the file, bytes.
 const PAGE_BYTES: u64 = 4096;
-/// How many pages the thread may leave to the writer, who copies them before it starts the log anew.
+/// How many pages the thread may leave to the writer, who copies them before it starts the log anew; fewer where the log is to be
+/// short.
 const REMAINDER_PAGES: u64 = 1000;
 /// A pass copies what was written during the one before; with a writer that is faster than the disk that never ends.
 const PASSES_MAX: u32 = 4;
@@ -57,15 +58,18 @@ impl Wal {
             Ok(())
         };
         writer.wal_hook(Some(hook)).map_err(Failure::from)?;
+        let pages_max = (bytes_max / PAGE_BYTES).max(1);
+        // What readers have made it grow beyond all bounds to is given back when it is started anew.
+        let bytes_kept = i64::try_from(pages_max * HARD_FACTOR * PAGE_BYTES).unwrap_or(i64::MAX);
+        writer.pragma_update(None, "journal_size_limit", bytes_kept).map_err(Failure::from)?;
         let connection = file::open_checkpointer(path)?;
         let (wake, woken) = sync_channel(1);
         let copier = Arc::clone(&shared);
         spawn("read-store-checkpoints", move || {
             while woken.recv().is_ok() {
-                copier.copy_most(&connection);
+                copier.copy_most(&connection, REMAINDER_PAGES.min(pages_max / 4));
             }
         })?;
-        let pages_max = (bytes_max / PAGE_BYTES).max(1);
         Ok(Self { shared, wake, pages_max, ask_pages: pages_max, wait_pages: pages_max * HARD_FACTOR })
     }
 
@@ -82,7 +86,7 @@ impl Wal {
             self.shared.finish.store(false, Ordering::Relaxed);
             // Where readers are in the way, the log grows on for a while before this is tried again.
             self.ask_pages = pages + self.pages_max / 2;
-            self.wait_pages = pages.max(self.pages_max) * 2;
+            self.wait_pages = (pages * 2).max(self.pages_max * HARD_FACTOR);
             self.shared.copy(writer, "RESTART");
         } else if pages >= self.ask_pages {
             // Full means that it has been woken already.
@@ -93,10 +97,10 @@ impl Wal {
 }
 
 impl Shared {
-    fn copy_most(&self, connection: &Connection) {
+    fn copy_most(&self, connection: &Connection, remainder: u64) {
         for _ in 0..PASSES_MAX {
             let copied = self.copy(connection, "PASSIVE");
-            if self.pages.load(Ordering::Relaxed).saturating_sub(copied) < REMAINDER_PAGES {
+            if self.pages.load(Ordering::Relaxed).saturating_sub(copied) <= remainder {
                 self.finish.store(true, Ordering::Release);
                 return;
             }
