@@ -167,6 +167,8 @@ pub(crate) struct Runner<A> {
     dropped: bool,
     /// Of the batch that was applied last.
     density: Density,
+    /// That batch reached the end of the log, as it was then.
+    caught_up: bool,
 }
 
 /// What a turn came to.
@@ -217,6 +219,7 @@ impl<A: Applier> Runner<A> {
             early: None,
             dropped: false,
             density: Density::default(),
+            caught_up: false,
         };
         (runner, handle)
     }
@@ -395,7 +398,7 @@ impl<A: Applier> Runner<A> {
     /// After a batch that took so long, and behind which there was little more: the busier everything is, the longer a runner
     /// leaves what is new to gather, since a few large batches cost less than many small ones.
     async fn rest(&self, took: Duration) {
-        if A::RESTS && self.early.is_none() && !self.ahead.has_begun() {
+        if A::RESTS && self.caught_up && self.early.is_none() {
             let longest = Duration::from_millis(self.surroundings.settings.rest_max_ms);
             self.pause((took * REST_FACTOR).min(longest)).await;
         }
