@@ -1,6 +1,9 @@
 //! The two servers that are measured: all of the product in one process, and a gateway where nothing runs by itself.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use gateway::{
     house::{House, Server},
@@ -48,6 +51,24 @@ impl Whole {
         (settings.policy.money.earnings_hold_ms, settings.policy.money.payout_batch_every_ms) = (1, 1);
         let server = Server::start(settings).await.unwrap();
         Self { server, sandbox, _folder: folder }
+    }
+
+    /// How many commits the slowest runner has not read.
+    pub(super) fn lag(&self) -> u64 {
+        let lags = self.server.app.workers.status().runners.into_iter().map(|runner| runner.lag_commits);
+        lags.max().unwrap_or(0)
+    }
+
+    /// Waits until everything that follows from what was done is done.
+    pub(super) async fn until_rest(&self) {
+        let mut quiet = 0;
+        while quiet < 10 {
+            let status = self.server.app.workers.status();
+            assert!(status.is_healthy(), "{status:?}");
+            let open = status.steps.listed + status.effects.map_or(0, |effects| effects.pump.listed);
+            quiet = if open == 0 && self.lag() == 0 { quiet + 1 } else { 0 };
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(super) async fn close(self) {
