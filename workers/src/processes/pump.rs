@@ -138,6 +138,8 @@ pub(crate) struct Pump<W: Work> {
     looked_at: Option<Instant>,
     /// The look that is under way, if any: whatever it takes, what is new goes on.
     looking: JoinSet<Result<Found<W>, StoreError>>,
+    /// By when to look again, since something changed while it was under way.
+    look_again: Option<Instant>,
     looks: Backoff,
     /// What is to be issued, by when and in which order it came.
     waiting: BTreeMap<(Instant, u64), (W::Key, W::Item)>,
@@ -165,6 +167,7 @@ impl<W: Work> Pump<W> {
             look_at: Instant::now(),
             looked_at: None,
             looking: JoinSet::new(),
+            look_again: None,
             looks: Backoff::new(&surroundings.settings),
             waiting: BTreeMap::new(),
             came: 0,
@@ -224,6 +227,9 @@ impl<W: Work> Pump<W> {
             }
         };
         self.look_at = now + pause;
+        if let Some(again) = self.look_again.take() {
+            self.look_by(again);
+        }
     }
 
     /// Takes in what is listed and not issued yet; how long to wait for the next look.
@@ -315,6 +321,10 @@ impl<W: Work> Pump<W> {
 
     /// The list is to be looked at by then, though not all the time.
     fn look_by(&mut self, time: Instant) {
+        if !self.looking.is_empty() {
+            self.look_again = Some(self.look_again.map_or(time, |again| again.min(time)));
+            return;
+        }
         let soonest = self.looked_at.map_or(time, |looked_at| looked_at + LOOK_PAUSE);
         self.look_at = self.look_at.min(time.max(soonest));
     }
