@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use events::{
@@ -12,6 +13,8 @@ use events::{
 };
 use serde::Deserialize;
 use tokio::sync::oneshot;
+
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 /// What was appended.
 #[derive(Clone, Copy, Default)]
@@ -79,6 +82,8 @@ impl Heard {
                 for (partition, after) in &mut places {
                     *after = listener.read(&log, *partition, *after).await;
                 }
+                // Nobody is told of everything at once.
+                tokio::time::sleep(LOOK_PAUSE).await;
                 if changes.changed().await.is_err() {
                     return;
                 }
