@@ -34,10 +34,7 @@ impl Share {
 
     /// Whether what this stream asks for is issued here.
     pub(crate) fn has(&self, stream: StreamId) -> bool {
-        match &self.fleet {
-            Some(_) => self.has_partition(self.log.partition_of(stream)),
-            None => self.settings.works_for(stream.category.service()),
-        }
+        self.has_partition(self.log.partition_of(stream))
     }
 
     /// Whether what any stream of this partition asks for is issued here.

@@ -102,7 +102,6 @@ impl<A: Applier> Runner<A> {
             None => self.apply_commits(progress, &next.commits).await,
         };
         let last_time = next.commits.last().and_then(|commit| last_time(commit));
-        self.caught_up = next.ends.iter().all(|(partition, end)| progress.reached(*partition) >= *end);
         self.report(progress, &next.ends, last_time);
         outcome.map(|()| Did::Something)
     }

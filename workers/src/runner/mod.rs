@@ -434,13 +434,14 @@ impl<A: Applier> Runner<A> {
     }
 
     /// Tells the world how far this runner is.
-    fn report(&self, progress: &Progress, ends: &[(Partition, Offset)], last_time: Option<Timestamp>) {
+    fn report(&mut self, progress: &Progress, ends: &[(Partition, Offset)], last_time: Option<Timestamp>) {
         let mut lag_commits = 0;
         for (partition, end) in ends {
             let checkpoint = progress.reached(*partition);
             lag_commits += u64::try_from(end - checkpoint).unwrap_or(0);
             self.status.set_partition(*partition, PartitionProgress { checkpoint, end: *end });
         }
+        self.caught_up = lag_commits == 0;
         self.surroundings.log.show_reader(&self.reader, &progress.all_reached());
         let lag_ms = match last_time {
             Some(time) if lag_commits > 0 => self.surroundings.clock.now().millis_since(time),
