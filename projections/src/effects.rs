@@ -65,16 +65,20 @@ impl OpenEffect {
     /// The effect that `event` intends, if it intends one.
     pub fn intended_by(event: &RecordedEvent) -> Option<Self> {
         match change(&event.payload) {
-            Some(Change::Intended(kind, number)) => Some(Self {
-                stream: event.stream,
-                kind,
-                number,
-                requested_at: event.stamp.time,
-                requested_by: event.id,
-                correlation_id: event.stamp.correlation_id.clone(),
-                traceparent: event.stamp.traceparent.clone(),
-            }),
+            Some(Change::Intended(kind, number)) => Some(Self::of(event, kind, number)),
             Some(Change::Settled(..)) | None => None,
+        }
+    }
+
+    fn of(event: &RecordedEvent, kind: EffectKind, number: u32) -> Self {
+        Self {
+            stream: event.stream,
+            kind,
+            number,
+            requested_at: event.stamp.time,
+            requested_by: event.id,
+            correlation_id: event.stamp.correlation_id.clone(),
+            traceparent: event.stamp.traceparent.clone(),
         }
     }
 }
@@ -115,12 +119,13 @@ impl Projection for Effects {
         const { &[EFFECTS.spec] }
     }
     fn apply(&self, event: &RecordedEvent, view: &mut View) -> Result<Applied, ApplyError> {
-        if let Some(effect) = OpenEffect::intended_by(event) {
-            view.place(&EFFECTS, &key(effect.stream, effect.kind, effect.number), effect);
-        } else if let Some(Change::Settled(kind, number)) = change(&event.payload) {
-            view.delete(&EFFECTS, &key(event.stream, kind, number));
-        } else {
-            return Ok(Applied::Skipped("intends no effect and settles none"));
+        match change(&event.payload) {
+            None => return Ok(Applied::Skipped("intends no effect and settles none")),
+            Some(Change::Intended(kind, number)) => {
+                let effect = OpenEffect::of(event, kind, number);
+                view.place(&EFFECTS, &key(event.stream, kind, number), effect);
+            }
+            Some(Change::Settled(kind, number)) => view.delete(&EFFECTS, &key(event.stream, kind, number)),
         }
         Ok(Applied::Changed)
     }

@@ -37,15 +37,19 @@ impl OpenStep {
     /// The step that `event` asks for, if it asks for one.
     pub fn requested_by(event: &RecordedEvent) -> Option<Self> {
         match event.payload.step_change() {
-            Some(StepChange::Requested(number)) => Some(Self {
-                stream: event.stream,
-                number,
-                requested_at: event.stamp.time,
-                requested_by: event.id,
-                correlation_id: event.stamp.correlation_id.clone(),
-                traceparent: event.stamp.traceparent.clone(),
-            }),
+            Some(StepChange::Requested(number)) => Some(Self::of(event, number)),
             Some(StepChange::Settled(_)) | None => None,
+        }
+    }
+
+    fn of(event: &RecordedEvent, number: u32) -> Self {
+        Self {
+            stream: event.stream,
+            number,
+            requested_at: event.stamp.time,
+            requested_by: event.id,
+            correlation_id: event.stamp.correlation_id.clone(),
+            traceparent: event.stamp.traceparent.clone(),
         }
     }
 }
@@ -80,12 +84,12 @@ impl Projection for Steps {
         const { &[STEPS.spec] }
     }
     fn apply(&self, event: &RecordedEvent, view: &mut View) -> Result<Applied, ApplyError> {
-        if let Some(step) = OpenStep::requested_by(event) {
-            view.place(&STEPS, &key(step.stream, step.number), step);
-        } else if let Some(StepChange::Settled(number)) = event.payload.step_change() {
-            view.delete(&STEPS, &key(event.stream, number));
-        } else {
-            return Ok(Applied::Skipped("asks for no step and settles none"));
+        match event.payload.step_change() {
+            None => return Ok(Applied::Skipped("asks for no step and settles none")),
+            Some(StepChange::Requested(number)) => {
+                view.place(&STEPS, &key(event.stream, number), OpenStep::of(event, number));
+            }
+            Some(StepChange::Settled(number)) => view.delete(&STEPS, &key(event.stream, number)),
         }
         Ok(Applied::Changed)
     }
