@@ -5,7 +5,7 @@
 //! `GUILDHALL_BENCH_COMMITS` says how many commits there are (8000 unless set).
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::float_arithmetic, reason = "a benchmark")]
 
-#[path = "../nobody.rs"]
+#[path = "../nobody/mod.rs"]
 mod nobody;
 mod slow;
 

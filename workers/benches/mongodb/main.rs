@@ -18,7 +18,7 @@
 
 #[path = "../rebuild/history.rs"]
 mod history;
-#[path = "../nobody.rs"]
+#[path = "../nobody/mod.rs"]
 mod nobody;
 mod place;
 mod projecting;

@@ -11,7 +11,7 @@
 
 mod history;
 mod money;
-#[path = "../nobody.rs"]
+#[path = "../nobody/mod.rs"]
 mod nobody;
 mod recording;
 

@@ -228,6 +228,16 @@ async fn more_steps_than_may_be_under_way_are_all_issued() {
     assert_eq!(managers.dispatched.lock().unwrap().len(), 20);
 }
 
+/// Asks for steps until one is issued: what was there when the prompter began is nothing to it.
+async fn until_prompted(house: &House, managers: &Recording) {
+    let mut hires = 0;
+    while managers.dispatched.lock().unwrap().is_empty() {
+        hires += 1;
+        append_to_hire(house, hires, vec![requested(1)]).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_new_is_issued_before_it_is_listed_and_what_is_old_is_left_to_the_list() {
     let house = House::new();
@@ -235,14 +245,8 @@ async fn what_is_new_is_issued_before_it_is_listed_and_what_is_old_is_left_to_th
     // Nothing is ever listed.
     let unlisted = WorkerSettings { projectors: false, ..settings() };
     let _workers = start(&house, &managers, &DomainClock::new(), unlisted);
+    until_prompted(&house, &managers).await;
     let dispatched = || managers.dispatched.lock().unwrap().clone();
-    let mut hires = 0;
-    // What was there when the prompter began is nothing to it.
-    while dispatched().is_empty() {
-        hires += 1;
-        append_to_hire(&house, hires, vec![requested(1)]).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
     let an_hour_ago = Timestamp::now().plus_millis(-3_600_000);
     let old = append_to_hire_at(&house, 1_000, vec![requested(1)], an_hour_ago).await;
     let due_at = Timestamp::now().plus_millis(200);
@@ -261,12 +265,7 @@ async fn what_was_heard_of_and_failed_is_tried_again_and_counts_as_open_though_i
     let managers = Arc::new(Recording::default());
     let unlisted = WorkerSettings { projectors: false, ..settings() };
     let workers = start(&house, &managers, &DomainClock::new(), unlisted);
-    let mut hires = 0;
-    while managers.dispatched.lock().unwrap().is_empty() {
-        hires += 1;
-        append_to_hire(&house, hires, vec![requested(1)]).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until_prompted(&house, &managers).await;
     *managers.step_failures.lock().unwrap() = 3;
     let hire = append_to_hire(&house, 1_000, vec![requested(1)]).await;
     let tries = || managers.dispatched.lock().unwrap().iter().filter(|(stream, _)| *stream == hire).count();

@@ -5,7 +5,7 @@ pub mod fleet;
 pub mod kafka;
 pub mod market;
 pub mod mongodb;
-#[path = "../../../benches/nobody.rs"]
+#[path = "../../../benches/nobody/mod.rs"]
 mod nobody;
 pub mod projections;
 pub mod provider;
