@@ -7,20 +7,18 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod alone;
 mod load;
 
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Json, Router, http::StatusCode, routing::post};
 use gateway::{
-    demo::Client,
-    house::{House, Server},
-    routes, server,
-    settings::{Layers, Origin, Settings},
+    house::Server,
+    settings::{Origin, Settings},
 };
-use load::{Measured, closed_loop, median};
+use load::{Measured, closed_loop, median, people, setting};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -35,14 +33,14 @@ fn main() {
 
     let folders = [(); 3].map(|()| tempfile::tempdir().expect("a folder"));
     let bare = server.block_on(start_bare());
-    let gateway = server.block_on(start_gateway(settings(folders[0].path(), "embedded")));
+    let gateway = server.block_on(alone::serve(settings(folders[0].path(), "embedded"))).0;
     let all =
         server.block_on(Server::start(settings(folders[1].path(), "embedded"))).expect("the house opens");
     let mut servers = vec![("bare", bare), ("gateway role", gateway), ("all in one", all.address())];
     match std::env::var("GUILDHALL_STACK_KAFKA") {
         Ok(brokers) => {
             let settings = settings(folders[2].path(), &format!("kafka://{brokers}"));
-            servers.push(("gateway role on Kafka", server.block_on(start_gateway(settings))));
+            servers.push(("gateway role on Kafka", server.block_on(alone::serve(settings)).0));
         }
         Err(_) => println!("without Kafka: it is measured under compose/stack run --only kafka -- …"),
     }
@@ -77,36 +75,17 @@ fn main() {
     }
 }
 
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 fn print(round: u64, name: &str, measured: &Measured) {
     let round = if round == 0 { "warm-up".to_owned() } else { format!("round {round}") };
     println!("{round}: {name}: {measured}");
 }
 
 fn settings(folder: &std::path::Path, log: &str) -> Settings {
-    let mut layers = Layers::defaults();
-    layers.set("listen", "127.0.0.1:0", Origin::Given).expect("a known key");
-    layers.set("data", folder.display().to_string(), Origin::Given).expect("a known key");
+    let mut layers = alone::layers(folder);
     layers.set("log.url", log, Origin::Given).expect("a known key");
     let prefix = format!("bench-{}", Uuid::now_v7().simple());
     layers.set("log.kafka.topic_prefix", prefix, Origin::Given).expect("a known key");
     layers.settings().expect("the defaults hold")
-}
-
-/// The gateway without anything that runs by itself.
-async fn start_gateway(settings: Settings) -> SocketAddr {
-    let house = House::open(settings).await.expect("the house opens");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
-        let router = routes::router(house.app.clone());
-        let http = house.app.settings.http.clone();
-        server::serve(listener, router, &http, std::future::pending()).await;
-    });
-    address
 }
 
 /// The least that a server can do with the same request.
@@ -155,14 +134,7 @@ async fn bare(Json(job): Json<BareJob>) -> (StatusCode, Json<BareAnswer>) {
 
 /// Registers a client and logs in.
 async fn log_in(address: SocketAddr) -> String {
-    let client = Client::new(&[format!("http://{address}")]);
-    let (email, password) = ("bench@example.com", "correct horse battery staple");
-    let account =
-        json!({ "email": email, "password": password, "display_name": "Bench", "roles": ["client"] });
-    let registered = client.post("/api/v1/auth/register", account).await.expect("an answer");
-    assert_eq!(registered.status, StatusCode::CREATED, "{}", registered.body);
-    let credentials = json!({ "email": email, "password": password, "device": "bench" });
-    let session = client.post("/api/v1/auth/login", credentials).await.expect("an answer");
-    assert_eq!(session.status, StatusCode::OK, "{}", session.body);
-    session.text("/access_token").to_owned()
+    let email = "bench@example.com";
+    people::register(address, email, "client").await;
+    people::log_in(address, email).await.expect("the account exists")
 }

@@ -15,8 +15,7 @@ use std::{
 };
 
 use gateway::demo::Client;
-use load::{closed_loop, median};
-use serde_json::json;
+use load::{closed_loop, median, people, setting};
 use uuid::Uuid;
 
 const CONNECTIONS: usize = 64;
@@ -24,8 +23,7 @@ const JOB: &str = r#"{"title":"A booking site for a small hotel","description":"
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let events: u64 =
-        std::env::var("GUILDHALL_BENCH_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let events = setting("GUILDHALL_BENCH_EVENTS", 1_000_000);
     let folder = tempfile::tempdir().expect("a folder");
     let (mut server, address) = start(folder.path());
     let token = runtime.block_on(log_in(address));
@@ -33,7 +31,7 @@ fn main() {
     let mut fill = |until: u64| {
         while written < until {
             // Tokens are short-lived, by design: log in anew for each stretch.
-            let token = runtime.block_on(log_in_again(address)).unwrap_or_else(|| token.clone());
+            let token = runtime.block_on(people::log_in(address, EMAIL)).unwrap_or_else(|| token.clone());
             let request = move || load::post("/api/v1/jobs", &token, Some(Uuid::now_v7()), JOB);
             let stretch = (until - written).min(200_000);
             let forever = Duration::from_secs(600);
@@ -74,22 +72,9 @@ fn start(folder: &std::path::Path) -> (Child, SocketAddr) {
 }
 
 const EMAIL: &str = "bench@example.com";
-const PASSWORD: &str = "correct horse battery staple";
-
 async fn log_in(address: SocketAddr) -> String {
-    let account =
-        json!({ "email": EMAIL, "password": PASSWORD, "display_name": "Bench", "roles": ["client"] });
-    let client = Client::new(&[format!("http://{address}")]);
-    let registered = client.post("/api/v1/auth/register", account).await.expect("an answer");
-    assert!(registered.status.is_success(), "{}", registered.body);
-    log_in_again(address).await.expect("the account exists")
-}
-
-async fn log_in_again(address: SocketAddr) -> Option<String> {
-    let credentials = json!({ "email": EMAIL, "password": PASSWORD, "device": "bench" });
-    let client = Client::new(&[format!("http://{address}")]);
-    let session = client.post("/api/v1/auth/login", credentials).await.ok()?;
-    session.body["access_token"].as_str().map(str::to_owned)
+    people::register(address, EMAIL, "client").await;
+    people::log_in(address, EMAIL).await.expect("the account exists")
 }
 
 /// Waits until every projector has folded all there is: the metrics' lag says so.

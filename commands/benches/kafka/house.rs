@@ -5,10 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commands::{
-    Actor, CommandError, Conflict, Executor, ExecutorSettings, Policy, Request,
-    test_clock::{TestClock, TestClockCommand},
-};
+use commands::{CommandError, Conflict, Executor, ExecutorSettings, Policy};
 use events::{
     Category, CommandStamp, CommitBuilder, DomainClock, Id, StreamId, Timestamp,
     envelope::{CommandHash, NewCommit},
@@ -20,7 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::partitions;
+use super::{advance::advance, partitions};
 
 /// Which aggregate.
 pub(super) type StreamKey = TestClockId;
@@ -100,7 +97,7 @@ impl House {
         let (started, mut sample) = (Instant::now(), Sample::default());
         let mut number = 0;
         while started.elapsed() < round {
-            let request = request(ids[number % ids.len()]);
+            let request = advance(ids[number % ids.len()]);
             let asked = Instant::now();
             match self.executor.execute(request).await {
                 Ok(_) => sample.waits.push(asked.elapsed()),
@@ -116,20 +113,6 @@ impl House {
 impl Drop for House {
     fn drop(&mut self) {
         self.log.close();
-    }
-}
-
-fn request(id: StreamKey) -> Request<TestClock> {
-    Request {
-        id,
-        command: TestClockCommand::Advance { by_ms: 1 },
-        command_id: CommandId::fresh(),
-        command_hash: CommandHash([7; 16]),
-        actor: Actor::System,
-        expected: None,
-        correlation_id: "3f2a9c1e5b7d4860".into(),
-        causation_id: None,
-        traceparent: None,
     }
 }
 

@@ -9,6 +9,8 @@
 #![allow(clippy::print_stdout, reason = "its figures are its output")]
 #![allow(clippy::float_arithmetic, reason = "rates and ratios")]
 
+#[path = "../advance/mod.rs"]
+mod advance;
 mod house;
 mod processor;
 mod turns;

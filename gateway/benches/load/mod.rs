@@ -1,5 +1,7 @@
 //! A closed-loop HTTP load, as cheap as can be, so that the server is what is measured.
 
+pub mod people;
+
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -145,6 +147,11 @@ impl Connection {
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// A number from the environment.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// The middle of what was measured.

@@ -5,16 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commands::{
-    Actor, Executor, Request,
-    test_clock::{TestClock, TestClockCommand},
-};
-use events::{
-    Id,
-    envelope::CommandHash,
-    ids::{CommandId, TestClockId},
-};
+use commands::Executor;
+use events::{Id, ids::TestClockId};
 use uuid::Uuid;
+
+use super::advance::advance;
 
 /// Streams that count as spread.
 const STREAMS: usize = 10_000;
@@ -30,7 +25,7 @@ pub(super) async fn measure(executor: &Executor, clients: usize, round: Duration
                 let mut number = client * STREAMS / 64;
                 let mut done = 0_u64;
                 while began.elapsed() < round {
-                    executor.execute(request(streams[number % STREAMS])).await.unwrap();
+                    executor.execute(advance(streams[number % STREAMS])).await.unwrap();
                     (number, done) = (number + 31, done + 1);
                 }
                 done
@@ -42,18 +37,4 @@ pub(super) async fn measure(executor: &Executor, clients: usize, round: Duration
         done += task.await.unwrap();
     }
     done as f64 / began.elapsed().as_secs_f64()
-}
-
-fn request(id: TestClockId) -> Request<TestClock> {
-    Request {
-        id,
-        command: TestClockCommand::Advance { by_ms: 1 },
-        command_id: CommandId::fresh(),
-        command_hash: CommandHash([7; 16]),
-        actor: Actor::System,
-        expected: None,
-        correlation_id: "3f2a9c1e5b7d4860".into(),
-        causation_id: None,
-        traceparent: None,
-    }
 }

@@ -5,14 +5,12 @@ use std::{
     time::Duration,
 };
 
-use gateway::{
-    house::{House, Server},
-    routes, server,
-    settings::{Layers, Origin},
-};
+use gateway::{app::App, house::Server, settings::Origin};
 use sandbox::{Sandbox, Timing, WebhookTarget};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
+
+use super::alone;
 
 /// All of the product, on the embedded log, with a payment provider of its own beside it.
 pub(super) struct Whole {
@@ -24,7 +22,7 @@ pub(super) struct Whole {
 /// A gateway without workers.
 pub(super) struct Bare {
     pub(super) address: SocketAddr,
-    pub(super) house: House,
+    pub(super) app: App,
     _folder: TempDir,
 }
 
@@ -33,7 +31,7 @@ impl Whole {
         let folder = tempfile::tempdir().unwrap();
         // The provider has to know the server's address, and the server the provider's.
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let known = layers(&folder).settings().unwrap().payments;
+        let known = alone::layers(folder.path()).settings().unwrap().payments;
         let target = format!("http://{listen}/webhooks/sandbox");
         let sandbox = Sandbox::start(sandbox::Settings {
             webhook: Some(WebhookTarget::new(&target, known.webhook_secrets.clone()).unwrap()),
@@ -42,7 +40,7 @@ impl Whole {
             ..sandbox::Settings::new(known.api_key.expose_secret().into())
         });
         let sandbox = sandbox.await.unwrap();
-        let mut layers = layers(&folder);
+        let mut layers = alone::layers(folder.path());
         let mut set = |key: &str, value: &str| layers.set(key, value, Origin::Given).unwrap();
         set("listen", &listen.to_string());
         set("payments.url", &format!("http://{}", sandbox.address()));
@@ -80,21 +78,7 @@ impl Whole {
 impl Bare {
     pub(super) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let house = House::open(layers(&folder).settings().unwrap()).await.unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let app = house.app.clone();
-        tokio::spawn(async move {
-            let http = app.settings.http.clone();
-            server::serve(listener, routes::router(app), &http, std::future::pending()).await;
-        });
-        Self { address, house, _folder: folder }
+        let (address, app) = alone::serve(alone::layers(folder.path()).settings().unwrap()).await;
+        Self { address, app, _folder: folder }
     }
-}
-
-fn layers(folder: &TempDir) -> Layers {
-    let mut layers = Layers::defaults();
-    layers.set("data", folder.path().display().to_string(), Origin::Given).unwrap();
-    layers.set("listen", "127.0.0.1:0", Origin::Given).unwrap();
-    layers
 }

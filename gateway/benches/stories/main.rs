@@ -17,6 +17,10 @@
 #![allow(clippy::print_stdout, reason = "its figures are its output")]
 #![allow(clippy::float_arithmetic, reason = "rates and ratios")]
 
+#[path = "../../../commands/benches/advance/mod.rs"]
+mod advance;
+#[path = "../alone/mod.rs"]
+mod alone;
 mod bare;
 mod heard;
 mod house;
@@ -35,7 +39,7 @@ use std::{
 
 use heard::{Heard, Tally};
 use house::{Bare, Whole};
-use load::{closed_loop, median, post};
+use load::{closed_loop, median, post, setting};
 use story::{ASKED, Pair, Person};
 use tokio::{runtime::Builder, task::JoinSet};
 use uuid::Uuid;
@@ -61,7 +65,7 @@ fn main() {
         let request = move || post("/api/v1/jobs", &token, Some(Uuid::now_v7()), JOB);
         let posts = clients.block_on(closed_loop(gateway.address, abreast, round, u64::MAX, request));
         until_written();
-        let bare = servers.block_on(bare::measure(&gateway.house.app.executor, abreast, round));
+        let bare = servers.block_on(bare::measure(&gateway.app.executor, abreast, round));
         until_written();
         let told = clients.block_on(tell(&mut pairs, &heard, round, || whole.lag()));
         clients.block_on(whole.until_rest());
@@ -80,10 +84,6 @@ fn main() {
     println!("by what people, provider and managers asked for alone {asked:.3} (no goal)");
     println!("ratio stories_vs_posted_commands {ratio:.3} goal >= 0.5");
     println!("ratio story_vs_bare_commands {without_http:.3} goal >= 0.5");
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
 /// What one leaves to the disk is not for the next one to wait for.

@@ -6,13 +6,11 @@ use events::{
     Category, StreamId,
     ids::{AccountId, ContractId, PaymentId, PayoutId, WalletId},
 };
-use gateway::demo::Client;
-use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::heard::Heard;
-use crate::load::{Connection, post};
+use crate::load::{Connection, people, post};
 
 /// What the milestone costs, and what of it the worker gets. Minor units.
 const PRICE: &str = "50000";
@@ -41,21 +39,10 @@ pub(super) struct Pair {
 
 impl Person {
     pub(super) async fn register(address: SocketAddr, role: &str) -> Self {
-        let client = Client::new(&[format!("http://{address}")]);
-        let (email, password) =
-            (format!("{}@example.com", Uuid::now_v7().simple()), "correct horse battery staple");
-        let account =
-            json!({ "email": email, "password": password, "display_name": "Bench", "roles": [role] });
-        let registered = client.post("/api/v1/auth/register", account).await.unwrap();
-        assert_eq!(registered.status, StatusCode::CREATED, "{}", registered.body);
-        let credentials = json!({ "email": email, "password": password, "device": "bench" });
-        let session = client.post("/api/v1/auth/login", credentials).await.unwrap();
-        assert_eq!(session.status, StatusCode::OK, "{}", session.body);
-        Self {
-            account: registered.text("/account").parse().unwrap(),
-            token: session.text("/access_token").to_owned(),
-            connection: Connection::open(address).await,
-        }
+        let email = format!("{}@example.com", Uuid::now_v7().simple());
+        let account = people::register(address, &email, role).await.parse().unwrap();
+        let token = people::log_in(address, &email).await.unwrap();
+        Self { account, token, connection: Connection::open(address).await }
     }
 
     pub(super) fn token(&self) -> &str {
